@@ -1,0 +1,278 @@
+"""The table of utterances: read, validate, select, write."""
+
+import difflib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from emoji_lightning.errors import LabelError, ManifestError, join_problems
+from emoji_lightning.files import write_whole
+from emoji_lightning.labels import LabelSet, normalize_label
+from emoji_lightning.manifest_checks import (
+    canonicalize,
+    find_problems,
+    place_audio,
+    read_recorded_root,
+    record_path,
+)
+from emoji_lightning.manifest_readers import find_metadata, read_rows
+from emoji_lightning.manifest_rows import AUDIO_ALIASES, TEXT_COLUMNS, TIME_COLUMNS, Problem
+from emoji_lightning.manifest_writers import check_suffix, write_table
+
+
+@dataclass(frozen=True, eq=False)
+class Manifest:
+    """One row per utterance, N rows; made by `read_manifest`.
+
+    Args:
+        source: The file or folder it was read from.
+        table: Canonical columns `audio label id split text source_id speaker system` as text, `start` and `end` as
+            float64 in s, then whatever else the source holds.
+        lines: 1-based line of each row in the source; in Parquet files and folders the number of the row.
+        root: Folder that `audio` is relative to and below.
+    """
+
+    source: Path
+    table: pa.Table
+    lines: Sequence[int] = field(repr=False)
+    root: Path
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def has(self, name: str) -> bool:
+        """Tell whether a column exists."""
+        return name in self.table.column_names
+
+    def column(self, name: str) -> list[Any]:
+        """Return a column as Python values: text, for `start` and `end` float (s) or None, else what it holds.
+
+        Raises:
+            ManifestError: There is no such column; the message lists those found.
+        """
+        self.require(name)
+        values: list[Any] = self.table[name].to_pylist()
+        return values
+
+    def seconds(self, name: str) -> list[float | None]:
+        """Return `start` or `end` in s, None where it is not given or the column does not exist."""
+        if not self.has(name):
+            return [None] * len(self)
+        values: list[float | None] = self.table[name].to_pylist()
+        return values
+
+    def where(self, row: int) -> str:
+        """Return the place of a row for messages: `labels.csv:14`."""
+        return f"{self.source.name}:{self.lines[row]}"
+
+    def require(self, *names: str) -> None:
+        """Refuse a manifest that lacks columns.
+
+        Raises:
+            ManifestError: Names the missing columns, those found, and the one that was probably meant.
+        """
+        missing = [name for name in names if not self.has(name)]
+        if missing:
+            raise ManifestError("\n".join(self._describe_missing(name) for name in missing))
+
+    @property
+    def ids(self) -> list[str]:
+        """The id of each row: column `id`, or the audio path (with `#start-end` for a segment) where it is absent."""
+        values: list[str] = _row_ids(self.table).to_pylist()
+        return values
+
+    def audio_path(self, row: int) -> Path:
+        """Return the audio file of one row.
+
+        Raises:
+            ManifestError: The manifest has no column `audio`.
+        """
+        self.require("audio")
+        return self.root / str(self.table["audio"][row])
+
+    def audio_paths(self) -> list[Path]:
+        """Return the audio file of each row, N paths.
+
+        Raises:
+            ManifestError: The manifest has no column `audio`.
+        """
+        return [self.root / audio for audio in self.column("audio")]
+
+    def encode_labels(self, label_set: LabelSet) -> NDArray[np.int64]:
+        """Turn the column `label` into ids of a label set.
+
+        Returns:
+            Ids, shape (N,).
+
+        Raises:
+            ManifestError: The manifest has no column `label`.
+            LabelError: Labels are unknown; each stands in the message with all its lines.
+        """
+        self.require("label")
+        encoded = self.table["label"].combine_chunks().dictionary_encode()
+        codes = np.asarray(encoded.indices)
+        ids = np.zeros(len(encoded.dictionary), dtype=np.int64)
+        problems: list[str] = []
+        for code, text in enumerate(encoded.dictionary.to_pylist()):
+            try:
+                ids[code] = label_set.index(text)
+            except LabelError as error:
+                first, *others = np.flatnonzero(codes == code).tolist()
+                problems.append(f"{self.where(first)}: {error}{self._list_lines(others)}")
+        if problems:
+            cure = "for another label set give its label2id.json: --data.labels, --labels of `split`"
+            raise LabelError(f"{join_problems(problems)}\n{cure}")
+        encoded_ids: NDArray[np.int64] = ids[codes]
+        return encoded_ids
+
+    def infer_labels(self) -> LabelSet:
+        """Return the card's 11 labels if any label here is one of them, else the sorted labels found here.
+
+        Raises:
+            ManifestError: The manifest has no column `label`.
+            LabelError: It holds fewer than two labels.
+        """
+        self.require("label")
+        card = LabelSet.card()
+        labels = {normalize_label(text) for text in pc.unique(self.table["label"]).to_pylist()}
+        for label in labels:
+            try:
+                card.index(label)
+            except LabelError:
+                continue
+            return card
+        try:
+            return LabelSet(tuple(sorted(labels)))
+        except LabelError as error:
+            raise LabelError(f"{self.source.name}: {error}") from None
+
+    def select(self, rows: Sequence[int] | NDArray[np.int64]) -> "Manifest":
+        """Return the manifest of some rows, in the order given."""
+        indices = np.asarray(rows, dtype=np.int64)
+        table = self.table.take(pa.array(indices))
+        return replace(self, table=table, lines=[self.lines[row] for row in indices.tolist()])
+
+    def with_column(self, name: str, values: Sequence[object] | pa.ChunkedArray) -> "Manifest":
+        """Return the manifest with one column added or replaced; N values."""
+        kind = pa.string() if name in TEXT_COLUMNS else pa.float64() if name in TIME_COLUMNS else None
+        column = values if isinstance(values, pa.ChunkedArray) else pa.array(values, kind)
+        if self.has(name):
+            return replace(self, table=self.table.set_column(self.table.column_names.index(name), name, column))
+        return replace(self, table=self.table.append_column(name, column))
+
+    def write(self, path: str | Path, *, record: Mapping[str, object] | None = None) -> None:
+        """Write the manifest, whole or not at all, and its record `PATH.json` beside it.
+
+        Audio paths become relative to the new file's folder, with `..` where the audio does not lie below it. The
+        record names the audio root, so that `read_manifest` follows these `..` without `--audio-root`.
+
+        Args:
+            path: New file; the suffix (`.csv .tsv .jsonl .parquet`) is the format. Its folder is made.
+            record: What else the record is to hold; JSON types.
+
+        Raises:
+            ManifestError: The suffix is unknown.
+        """
+        path = Path(path)
+        check_suffix(path)
+        prefix = Path(os.path.relpath(self.root.resolve(), path.parent.resolve())).as_posix()
+        table = self.table
+        if self.has("audio") and prefix != ".":
+            audio = pc.binary_join_element_wise(pa.scalar(prefix), table["audio"], pa.scalar("/"))
+            table = table.set_column(table.column_names.index("audio"), "audio", audio)
+        content = json.dumps({"audio_root": prefix, **(record or {})}, ensure_ascii=False, indent=2)
+        # The record first: a table with `..` in it must never stand without one.
+        write_whole(record_path(path), lambda target: target.write_text(content + "\n", encoding="utf-8"))
+        write_table(table, path)
+
+    def _describe_missing(self, name: str) -> str:
+        wanted = (name, *AUDIO_ALIASES) if name == "audio" else (name,)
+        near = [each for want in wanted for each in difflib.get_close_matches(want, self.table.column_names, n=1)]
+        cure = f"rename {near[0]!r} to {name!r}" if near else f"add {name!r} or rename the column that holds it"
+        return f"{self.source.name}: no column {name!r}; found columns {self.table.column_names}; {cure}"
+
+    def _list_lines(self, rows: Sequence[int]) -> str:
+        shown = ", ".join(str(self.lines[row]) for row in rows[:10])
+        more = f" and {len(rows) - 10} more" if len(rows) > 10 else ""
+        return f" (also lines {shown}{more})" if rows else ""
+
+
+def read_manifest(path: str | Path, *, audio_root: str | Path | None = None, check_audio: bool = False) -> Manifest:
+    """Read a table of utterances and check it.
+
+    Args:
+        path: CSV, TSV, JSONL or Parquet file, a folder with one sub-folder per label, or an AudioFolder.
+        audio_root: Folder that `audio` is relative to, where that is not the manifest's own.
+        check_audio: Also look whether each audio file exists.
+
+    Returns:
+        At least one row; `audio` or `id` exists.
+
+    Raises:
+        ManifestError: The manifest cannot be read, or rows are wrong; all problems at once, each with its line.
+    """
+    source = Path(path)
+    if source.is_dir():
+        source = find_metadata(source) or source
+    if audio_root is not None and not Path(audio_root).is_dir():
+        raise ManifestError(f"{audio_root}: --audio-root is no folder; expected the folder that holds the audio")
+    raw = read_rows(source)
+    problems = list(raw.problems)
+    manifest = Manifest(source, canonicalize(raw.table), raw.lines, (source if source.is_dir() else source.parent))
+    if len(manifest) == 0 and not problems:
+        raise ManifestError(f"{source.name}: the manifest is empty; expected one row per utterance")
+    if len(manifest) and not manifest.has("id"):
+        manifest.require("audio")
+    if len(manifest) and manifest.has("audio"):
+        manifest, strays = _place(manifest, None if audio_root is None else Path(audio_root))
+        problems += strays
+    if len(manifest):
+        problems += find_problems(manifest.table, manifest.lines, _row_ids(manifest.table))
+    if check_audio and len(manifest) and manifest.has("audio"):
+        problems += _find_missing_audio(manifest)
+    if problems:
+        raise ManifestError(join_problems([f"{source.name}:{line}: {text}" for line, text in sorted(set(problems))]))
+    return manifest
+
+
+def _place(manifest: Manifest, audio_root: Path | None) -> tuple[Manifest, list[Problem]]:
+    recorded = None if manifest.source.is_dir() else read_recorded_root(manifest.source)
+    placed = place_audio(manifest.table["audio"], folder=manifest.root, audio_root=audio_root, recorded_root=recorded)
+    given = f"--audio-root {audio_root} and " if audio_root else ""
+    cure = "name a folder above it" if audio_root else "name the folder that holds the audio"
+    strays = [
+        (manifest.lines[row], f"audio {text!r} lies outside {given}the manifest's folder; {cure} with --audio-root")
+        for row in placed.outside
+        if (text := manifest.table["audio"][row].as_py())
+    ]
+    return replace(manifest.with_column("audio", placed.audio), root=placed.root), strays
+
+
+def _row_ids(table: pa.Table) -> pa.ChunkedArray:
+    if "id" in table.column_names:
+        return table["id"]
+    ids = table["audio"]
+    if not {"start", "end"} & set(table.column_names):
+        return ids
+    nothing = pa.nulls(table.num_rows, pa.float64())
+    columns = [table[name] if name in table.column_names else nothing for name in TIME_COLUMNS]
+    start, end = (pc.fill_null(pc.cast(column, pa.string()), "") for column in columns)
+    segment = pc.binary_join_element_wise(ids, pa.scalar("#"), start, pa.scalar("-"), end, pa.scalar(""))
+    whole = pc.and_(pc.equal(start, ""), pc.equal(end, ""))
+    return pc.if_else(whole, ids, segment)
+
+
+def _find_missing_audio(manifest: Manifest) -> list[Problem]:
+    return [
+        (manifest.lines[row], f"audio file {audio!r} does not exist below {manifest.root.name!r}")
+        for row, audio in enumerate(manifest.column("audio"))
+        if audio and not (manifest.root / audio).is_file()
+    ]
