@@ -1,0 +1,1 @@
+"""Splits, datasets and the data module."""
