@@ -1,0 +1,164 @@
+"""The verbs that are Lightning's, through LightningCLI."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import lightning.pytorch as pl
+import yaml
+from jsonargparse import set_parsing_settings
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
+from omegaconf.errors import OmegaConfBaseException
+
+from emoji_lightning.cli import run_folder, tables
+from emoji_lightning.cli.configs import BASE_CONFIG
+from emoji_lightning.cli.trainer import EmojiTrainer
+from emoji_lightning.data.datamodule import EmojiDataModule
+from emoji_lightning.errors import ConfigError
+from emoji_lightning.evaluation.predictions import PredictionWriter
+from emoji_lightning.files import write_whole
+from emoji_lightning.model.classifier import EmojiClassifier
+
+PARSER_MODE = "omegaconf+"
+"""The mode that interpolates across overlays and lets the command line override: "omegaconf" does neither."""
+DECIDED_HERE = {"verbose", "return_predictions"}
+"""Arguments of Trainer's methods that are no options: numbers are printed in one table, predictions are written."""
+
+
+def run(verb: str, words: Sequence[str]) -> None:
+    """Run fit, validate, test, predict or export.
+
+    Raises:
+        ConfigError: The options ask for what this machine or these options do not have.
+    """
+    folder = run_folder.find_run_folder(words)
+    saved = folder / run_folder.CONFIG
+    overlays = ["--config", str(saved)] if verb != "fit" and saved.is_file() else []
+    try:
+        EmojiCLI([verb, *overlays, *words], folder)
+    except MisconfigurationException as error:
+        raise ConfigError(str(error)) from error
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"configuration: {error}") from error
+
+
+class SaveRunConfig(SaveConfigCallback):
+    """Save what `fit` was run with, so that the other verbs need not be told again."""
+
+    def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Write `fit.yaml` into the run folder."""
+        if stage != "fit":
+            return
+        config = yaml.safe_load(self.parser.dump(self.config, skip_none=False, skip_validation=True, format="yaml"))
+        for once in ("ckpt_path", "weights_only"):
+            config.pop(once, None)
+        text = yaml.safe_dump(config, allow_unicode=True, sort_keys=False)
+        target = Path(trainer.default_root_dir) / run_folder.CONFIG
+        write_whole(target, lambda path: path.write_text(text, encoding="utf-8"))
+
+
+class EmojiCLI(LightningCLI):
+    """LightningCLI for the head: data and model meet only here.
+
+    Args:
+        words: The verb and its options.
+        folder: The run folder.
+    """
+
+    datamodule: EmojiDataModule
+    model: EmojiClassifier
+    trainer: EmojiTrainer
+
+    def __init__(self, words: list[str], folder: Path) -> None:
+        self.folder = folder
+        set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
+        defaults = {"parser_mode": PARSER_MODE, "default_config_files": [str(BASE_CONFIG)]}
+        super().__init__(
+            EmojiClassifier,
+            EmojiDataModule,
+            trainer_class=EmojiTrainer,
+            save_config_callback=SaveRunConfig,
+            save_config_kwargs={"save_to_log_dir": False},
+            seed_everything_default=0,
+            parser_kwargs={"parser_mode": PARSER_MODE} | dict.fromkeys(self.subcommands(), defaults),
+            auto_configure_optimizers=False,
+            args=words,
+        )
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Return the verbs and the arguments of their methods that are not options."""
+        verbs = {**LightningCLI.subcommands(), "export": {"model", "datamodule"}}
+        return {verb: arguments | DECIDED_HERE for verb, arguments in verbs.items()}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the two callbacks by name, so that overlays can change one option of them, and what data gives model."""
+        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        parser.add_lightning_class_args(EarlyStopping, "early_stopping")
+        for source, target in (("label_names", "labels"), ("embedding_dim", "input_dim"), ("encoder", "encoder")):
+            parser.link_arguments(f"data.{source}", f"model.{target}", apply_on="instantiate")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parse the words; LightningCLI's own method warns because they were read from the command line before."""
+        self.config = parser.parse_args(cast(list[str], args))
+
+    def _parse_ckpt_path(self) -> None:
+        """Leave the options as they were given: LightningCLI lets a checkpoint's hyperparameters overrule them."""
+
+    def before_instantiate_classes(self) -> None:
+        """Find the checkpoint that is meant; only `fit` logs curves."""
+        config = self.config[self.subcommand]
+        ckpt_path = config.ckpt_path or (None if self.subcommand == "fit" else "best")
+        if ckpt_path is not None:
+            config.ckpt_path = run_folder.resolve_checkpoint(ckpt_path, self.folder)
+        if self.subcommand != "fit":
+            config.trainer.logger = False
+
+    def before_fit(self) -> None:
+        """Keep an earlier run, and save the labels as found, so that later verbs number them the same."""
+        config = self.config["fit"]
+        if config.ckpt_path is None and run_folder.is_main_process():
+            moved = run_folder.move_earlier_run(self.folder)
+            if moved is not None:
+                print(f"{self.folder} held an earlier run; it is in {moved} now")
+        config.data.labels = self.datamodule.label_names
+
+    def after_fit(self) -> None:
+        """Say what was reached and where it is."""
+        if self.trainer.is_global_zero:
+            tables.print_fit(self.trainer, self.folder)
+
+    def validate(self, **options: Any) -> None:
+        """Evaluate on dev, write predictions and numbers, and print them."""
+        self._evaluate(self.trainer.validate, options)
+
+    def test(self, **options: Any) -> None:
+        """Evaluate on test, write predictions and numbers, and print them."""
+        self._evaluate(self.trainer.test, options)
+
+    def _evaluate(self, evaluate: Callable[..., object], options: dict[str, Any]) -> None:
+        writer = self._add_writer()
+        evaluate(verbose=False, **options)
+        if writer.metrics:
+            tables.print_metrics(writer.metrics, self.datamodule.corpus)
+            print(f"predictions: {writer.written}")
+
+    def predict(self, **options: Any) -> None:
+        """Label utterances, write the predictions and say where they are."""
+        writer = self._add_writer()
+        self.trainer.predict(return_predictions=False, **options)
+        if writer.written is not None:
+            print(f"predictions: {writer.written}")
+
+    def _add_writer(self) -> PredictionWriter:
+        writer = PredictionWriter(self.folder, self.datamodule.corpus.ids, self.datamodule.label_names)
+        self.trainer.callbacks.append(writer)  # type: ignore[attr-defined]
+        return writer
+
+    def after_export(self) -> None:
+        """Print the exported head's numbers."""
+        if self.trainer.is_global_zero:
+            tables.print_metrics(self.trainer.exported, self.datamodule.corpus)
+            print(f"bundle: {self.trainer.exported_to}")

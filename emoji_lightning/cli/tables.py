@@ -1,0 +1,55 @@
+"""What the terminal shows."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import lightning.pytorch as pl
+from rich.console import Console
+from rich.table import Table
+
+from emoji_lightning.bundle.export import EvaluatedCorpus, best_reachable
+from emoji_lightning.cli.run_folder import DEFAULT
+from emoji_lightning.data.synthetic import BEST_ACCURACY
+from emoji_lightning.evaluation.metrics import Metrics
+
+FEW_STEPS = 300
+"""Fewer optimiser steps than this leave the default recipe undertrained (EmoDB: 40 steps in 20 epochs of 256)."""
+
+
+def print_metrics(metrics: Mapping[str, Metrics], corpus: EvaluatedCorpus) -> None:
+    """Print accuracy and macro-F1 of splits, beside the best that the corpus allows where that is known."""
+    known = corpus.best_labels is not None
+    table = Table(title=corpus.name, caption=_best_caption() if known else None)
+    for column in (
+        "split",
+        "utterances",
+        "accuracy",
+        "macro-F1",
+        *(("best accuracy", "best macro-F1") if known else ()),
+    ):
+        table.add_column(column, justify="left" if column == "split" else "right")
+    num_labels = len(next(iter(corpus.counts().values())))
+    for split, numbers in metrics.items():
+        cells = [split, str(numbers.num_utterances), f"{numbers.accuracy:.3f}", f"{numbers.macro_f1:.3f}"]
+        best = best_reachable(corpus, split, num_labels=num_labels)
+        table.add_row(*cells, *((f"{best.accuracy:.3f}", f"{best.macro_f1:.3f}") if best else ()))
+    Console().print(table)
+
+
+def _best_caption() -> str:
+    return (
+        f"synthetic: no rule can exceed an accuracy of {BEST_ACCURACY:.3f} in expectation; "
+        "best = the Bayes rule on these very utterances"
+    )
+
+
+def print_fit(trainer: pl.Trainer, folder: Path) -> None:
+    """Print the best dev macro-F1 and what to do next."""
+    score = getattr(trainer.checkpoint_callback, "best_model_score", None)
+    if score is not None:
+        print(f"best dev/macro_f1 {float(score):.4f}, {trainer.global_step} steps: {folder}/checkpoints/best.ckpt")
+    if trainer.global_step < FEW_STEPS:
+        print(f"only {trainer.global_step} steps were made; a small corpus wants configs/experiment/small.yaml")
+    option = "" if str(folder) == DEFAULT else f" --trainer.default_root_dir {folder}"
+    print(f"next: emoji-lightning test{option}; emoji-lightning export{option}")
+    print(f"curves: tensorboard --logdir {folder}/tensorboard")

@@ -1,0 +1,58 @@
+"""Lightning's Trainer with the verb `export`."""
+
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+
+from emoji_lightning.bundle.export import export_bundle
+from emoji_lightning.data.datamodule import EmojiDataModule
+from emoji_lightning.evaluation.metrics import Metrics
+from emoji_lightning.model.classifier import EmojiClassifier
+
+
+class EmojiTrainer(pl.Trainer):
+    """A Trainer that can also export what it trained."""
+
+    exported: dict[str, Metrics]
+    exported_to: Path
+
+    def export(
+        self,
+        model: EmojiClassifier,
+        datamodule: EmojiDataModule,
+        ckpt_path: str | None = None,
+        weights_only: bool | None = True,
+        output_dir: str | None = None,
+    ) -> None:
+        """Write `best_classifier.pt`, `label2id.json` and `summary.json` of a run's checkpoint.
+
+        Args:
+            model: Takes the checkpoint's weights.
+            datamodule: Gives dev, for the parity check, and test.
+            ckpt_path: "best" or "last" of the run folder, or a FILE; best if it is not given.
+            weights_only: Whether the checkpoint may hold plain data only. Leave it so: anything else can run code.
+            output_dir: Folder for the three files; checkpoints/NAME for a run folder runs/NAME if it is not given.
+
+        Raises:
+            CheckpointError: The written head does not give the model's logits on dev; nothing is written then.
+        """
+        if not self.is_global_zero:
+            return
+        checkpoint = torch.load(str(ckpt_path), map_location="cpu", weights_only=weights_only is not False)
+        model.on_load_checkpoint(checkpoint)
+        model.load_state_dict(checkpoint["state_dict"])
+        datamodule.require_splits(("dev", "test"))
+        folder = Path(output_dir or Path("checkpoints") / Path(self.default_root_dir).name)
+        self.exported_to = folder
+        self.exported = export_bundle(model, datamodule.corpus, folder, training=_training_facts(model, checkpoint))
+
+
+def _training_facts(model: EmojiClassifier, checkpoint: dict[str, Any]) -> dict[str, Any]:
+    hparams = ("lr", "weight_decay", "label_smoothing", "warmup", "dropout")
+    return {
+        "optimizer": "AdamW, warm-up and half cosine",
+        "epochs": checkpoint["epoch"] + 1,
+        "steps": checkpoint["global_step"],
+    } | {name: model.hparams[name] for name in hparams}

@@ -1,0 +1,125 @@
+"""The verbs that are not Lightning's: their options, and the library calls that they make.
+
+Nothing heavy is imported before the options are known to be right, so that help and errors come at once.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+STORE_HELP = "folder of embeddings; made where it is absent"
+AUDIO_ROOT_HELP = "folder that audio paths are relative to, if not the manifest's"
+ENCODER_HELP = (
+    "emotion2vec_base, emotion2vec_plus_seed, emotion2vec_plus_base or emotion2vec_plus_large from the hub; a FOLDER "
+    "with such a model; or logmel, 768 log-mel statistics without any download, for first runs and tests"
+)
+DEVICE_HELP = "auto, cpu, cuda or cuda:N"
+
+
+def add_embed(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `embed`."""
+    parser.add_argument(
+        "manifest", metavar="MANIFEST", help="table of utterances: CSV, TSV, JSONL, Parquet or a folder"
+    )
+    parser.add_argument("--store", metavar="DIR", required=True, help=STORE_HELP)
+    parser.add_argument("--encoder", default="emotion2vec_base", help=ENCODER_HELP)
+    parser.add_argument("--device", default="auto", help=DEVICE_HELP)
+    parser.add_argument("--audio-root", metavar="DIR", help=AUDIO_ROOT_HELP)
+    parser.add_argument(
+        "--max-failed", metavar="N", type=int, default=0, help="utterances whose audio may fail before the verb fails"
+    )
+
+
+def embed(options: argparse.Namespace) -> None:
+    """Turn the manifest's audio into a store of embeddings; does only what is missing."""
+    from emoji_lightning.embedding.encoder import load_encoder
+    from emoji_lightning.embedding.extract import embed_manifest
+    from emoji_lightning.embedding.store import EmbeddingStore
+    from emoji_lightning.manifest import read_manifest
+
+    manifest = read_manifest(Path(options.manifest), audio_root=_path(options.audio_root))
+    encoder = load_encoder(options.encoder, device=options.device)
+    store = EmbeddingStore.open_or_create(Path(options.store), encoder.spec)
+    report = embed_manifest(manifest, encoder, store, max_failed=options.max_failed)
+    print(report.summary())
+
+
+def add_split(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `split`."""
+    parser.add_argument("manifest", metavar="MANIFEST", help="table of utterances with a label column")
+    parser.add_argument("--output", metavar="FILE", required=True, help="manifest to write, with a column `split`")
+    parser.add_argument("--dev", metavar="N", type=float, default=0.1, help="utterances in dev, or a share below 1")
+    parser.add_argument("--test", metavar="N", type=float, default=0.1, help="utterances in test, or a share below 1")
+    parser.add_argument("--group", metavar="COLUMN", help="column whose values may not appear in two splits: speaker")
+    parser.add_argument("--seed", metavar="N", type=int, default=0, help="the same seed gives the same split")
+    parser.add_argument("--labels", metavar="FILE", help="label2id.json or a list; by default as the manifest's labels")
+    parser.add_argument("--audio-root", metavar="DIR", help=AUDIO_ROOT_HELP)
+
+
+def split(options: argparse.Namespace) -> None:
+    """Write the manifest with balanced, group-safe, repeatable splits, and a record of what was checked."""
+    from emoji_lightning.data.split_manifest import render_record, split_manifest
+    from emoji_lightning.labels import LabelSet
+    from emoji_lightning.manifest import read_manifest
+
+    manifest = read_manifest(Path(options.manifest), audio_root=_path(options.audio_root))
+    record = split_manifest(
+        manifest,
+        LabelSet.from_file(Path(options.labels)) if options.labels else None,
+        output=Path(options.output),
+        dev=options.dev,
+        test=options.test,
+        group=options.group,
+        seed=options.seed,
+    )
+    render_record(record)
+
+
+def add_classify(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `classify`."""
+    parser.add_argument("audio", metavar="AUDIO", nargs="+", help="audio files, or folders of them")
+    parser.add_argument("--checkpoint", metavar="PATH", required=True, help="best_classifier.pt or its folder")
+    parser.add_argument(
+        "--encoder", help="encoder's name or FOLDER; by default what the checkpoint records. Other weights are refused"
+    )
+    parser.add_argument("--device", default="auto", help=DEVICE_HELP)
+    parser.add_argument("--top", metavar="N", type=int, default=1, help="how many labels to print, likeliest first")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a file")
+    parser.add_argument(
+        "--max-failed", metavar="N", type=int, default=0, help="files that may fail before the verb fails"
+    )
+
+
+def classify(options: argparse.Namespace) -> None:
+    """Print label, emoji and probability of every file."""
+    from emoji_lightning.errors import AudioError, ConfigError, join_problems
+    from emoji_lightning.labels import ascii_alias
+    from emoji_lightning.predictor import Predictor, find_audio
+
+    if options.top < 1:
+        raise ConfigError(f"--top is {options.top}; expected at least 1 label")
+    files = list(find_audio(options.audio))
+    predictor = Predictor.load(options.checkpoint, encoder=options.encoder, device=options.device)
+    failed = []
+    for file in files:
+        try:
+            top = predictor.classify(file).probabilities[: options.top]
+        except AudioError as error:
+            failed.append(str(error))
+            continue
+        if options.json:
+            answers = [{"label": label, "alias": ascii_alias(label), "probability": p} for label, p in top]
+            print(json.dumps({"audio": str(file)} | answers[0] | {"top": answers}, ensure_ascii=False), flush=True)
+        else:
+            print(f"{file}\t" + "\t".join(f"{label} {ascii_alias(label)} {p:.3f}" for label, p in top), flush=True)
+    if len(failed) > options.max_failed:
+        raise AudioError(
+            f"{join_problems(failed)}\n{len(failed)} of {len(files)} files failed; --max-failed N allows some"
+        )
+    for problem in failed:
+        print(f"warning: {problem}", file=sys.stderr)
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)

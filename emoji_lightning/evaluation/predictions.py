@@ -1,0 +1,128 @@
+"""Predictions of every utterance: gathered over processes, written once."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+import lightning.pytorch as pl
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from lightning.pytorch.callbacks import Callback
+from numpy.typing import NDArray
+
+from emoji_lightning.evaluation.metrics import Metrics, compute_metrics, softmax
+from emoji_lightning.files import write_whole
+
+
+def predictions_table(
+    logits: NDArray[np.float32], labels: NDArray[np.int64], ids: Sequence[str], names: Sequence[str]
+) -> pa.Table:
+    """Return a table with `id`, `label` (null where unlabelled), `predicted` and `probabilities` in label order.
+
+    Args:
+        logits: (N, K) float32.
+        labels: (N,) int64, -1 where unlabelled.
+        ids: N ids.
+        names: K labels in the order of their ids.
+    """
+    probabilities = softmax(logits)
+    return pa.table(
+        {
+            "id": pa.array(ids, pa.string()),
+            "label": pa.array([names[label] if label >= 0 else None for label in labels], pa.string()),
+            "predicted": pa.array([names[label] for label in probabilities.argmax(axis=1)], pa.string()),
+            "probabilities": pa.FixedSizeListArray.from_arrays(pa.array(probabilities.ravel()), len(names)),
+        }
+    ).replace_schema_metadata({"labels": json.dumps(list(names), ensure_ascii=False)})
+
+
+class PredictionWriter(Callback):
+    """Collect the outputs of an evaluation verb, write them with their metrics and keep both for the terminal.
+
+    `validate` writes `predictions.dev.parquet`, `test` `predictions.test.parquet`, both the split's numbers in
+    `metrics.json`; `predict` writes `predictions.parquet`. Every utterance counts exactly once on any number of
+    processes.
+
+    Args:
+        folder: The run folder.
+        ids: Ids of the corpus, by row.
+        labels: Labels in the order of their ids.
+    """
+
+    def __init__(self, folder: Path, ids: Sequence[str], labels: Sequence[str]) -> None:
+        self.folder = folder
+        self.ids = ids
+        self.labels = labels
+        self.metrics: dict[str, Metrics] = {}
+        self.written: Path | None = None
+        self._outputs: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: object,
+        batch: object,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keep the outputs of a batch: row (B,), label (B,), logits (B, K)."""
+        kept = cast(Mapping[str, torch.Tensor], outputs)
+        self._outputs.append((kept["row"].cpu(), kept["label"].cpu(), kept["logits"].float().cpu()))
+
+    on_test_batch_end = on_validation_batch_end
+    on_predict_batch_end = on_validation_batch_end
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write dev's predictions and numbers."""
+        self._finish("dev")
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write test's predictions and numbers."""
+        self._finish("test")
+
+    def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the predictions."""
+        self._finish(None)
+
+    def _finish(self, split: str | None) -> None:
+        gathered = _gather(self._outputs)
+        self._outputs = []
+        if gathered is None:
+            return
+        rows, labels, logits = gathered
+        ids = [self.ids[row] for row in rows]
+        self.written = self.folder / (f"predictions.{split}.parquet" if split else "predictions.parquet")
+        table = predictions_table(logits, labels, ids, self.labels)
+        write_whole(self.written, lambda path: pq.write_table(table, path))
+        if split:
+            self.metrics[split] = compute_metrics(labels, logits.argmax(axis=1), num_labels=len(self.labels))
+            write_metrics(self.folder / "metrics.json", self.metrics)
+
+
+def write_metrics(path: Path, metrics: Mapping[str, Metrics]) -> None:
+    """Put the numbers of these splits into a JSON file; other splits that it already holds stay."""
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    known |= {split: numbers.to_dict() for split, numbers in metrics.items()}
+    text = json.dumps(known, indent=2) + "\n"
+    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def _gather(
+    outputs: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]] | None:
+    """Return rows, labels and logits of all processes in corpus order on process 0, None on the others."""
+    parts = [outputs]
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        parts = [[] for _ in range(torch.distributed.get_world_size())]
+        torch.distributed.all_gather_object(parts, outputs)
+        if torch.distributed.get_rank() != 0:
+            return None
+    rows, labels, logits = (
+        torch.cat(column).numpy() for column in zip(*(batch for part in parts for batch in part), strict=True)
+    )
+    order = rows.argsort()
+    return rows[order], labels[order], logits[order]

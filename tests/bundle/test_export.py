@@ -1,0 +1,88 @@
+"""Export writes what was trained, or nothing."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from emoji_lightning.bundle import export
+from emoji_lightning.bundle.bundle import read_bundle
+from emoji_lightning.bundle.export import export_bundle
+from emoji_lightning.data.corpus import Corpus
+from emoji_lightning.errors import CheckpointError
+from emoji_lightning.labels import LabelSet
+from emoji_lightning.model.classifier import EmojiClassifier
+
+
+@pytest.fixture
+def corpus() -> Corpus:
+    rng = np.random.default_rng(0)
+    return Corpus(
+        name="tiny.csv",
+        embeddings=(rng.standard_normal((60, 8)) * np.logspace(-1, 1, 8) + 5).astype(np.float32),
+        labels=rng.integers(0, 3, 60),
+        splits=np.repeat(["train", "dev", "test"], 20),
+        ids=[str(row) for row in range(60)],
+        label_set=LabelSet(("a", "b", "c")),
+        encoder="logmel",
+        embedding_spec={"encoder": "logmel", "dim": 8},
+    )
+
+
+@pytest.fixture
+def model(corpus: Corpus) -> EmojiClassifier:
+    torch.manual_seed(0)
+    classifier = EmojiClassifier(["a", "b", "c"], input_dim=8, encoder="logmel", hidden_dim=16)
+    classifier.head.standardizer.fit(torch.from_numpy(corpus.embeddings))
+    return classifier
+
+
+def test_the_exported_head_gives_the_trained_models_logits(
+    corpus: Corpus, model: EmojiClassifier, tmp_path: Path
+) -> None:
+    metrics = export_bundle(model, corpus, tmp_path, training={"epochs": 1})
+    embeddings = torch.from_numpy(corpus.embeddings)
+    mlp = read_bundle(tmp_path).build_mlp()
+    torch.testing.assert_close(mlp(embeddings), model.eval()(embeddings), atol=1e-5, rtol=0)
+    predicted = mlp(embeddings).argmax(dim=1).numpy()
+    test = corpus.rows("test")
+    assert metrics["test"].accuracy == pytest.approx((predicted[test] == corpus.labels[test]).mean())
+
+
+def test_a_head_that_differs_is_not_exported(
+    corpus: Corpus, model: EmojiClassifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unfolded = {name: tensor.clone() for name, tensor in model.head.net.state_dict().items()}
+    monkeypatch.setattr(type(model.head), "folded_state_dict", lambda self: unfolded)
+    with pytest.raises(CheckpointError, match=r"differs from the trained model by .* nothing was exported"):
+        export_bundle(model, corpus, tmp_path / "out", training={})
+    assert not (tmp_path / "out").exists()
+
+
+def test_weights_with_nan_are_not_exported(corpus: Corpus, model: EmojiClassifier, tmp_path: Path) -> None:
+    torch.nn.init.constant_(model.head.net[6].bias, float("nan"))  # type: ignore[arg-type]
+    with pytest.raises(CheckpointError, match="nothing was exported"):
+        export_bundle(model, corpus, tmp_path / "out", training={})
+
+
+def test_the_summary_holds_the_promised_figures_and_no_path(
+    corpus: Corpus, model: EmojiClassifier, tmp_path: Path
+) -> None:
+    metrics = export_bundle(model, corpus, tmp_path, training={"epochs": 3})
+    text = (tmp_path / "summary.json").read_text(encoding="utf-8")
+    summary = json.loads(text)
+    assert list(summary) == ["model", "data", "training", "metrics", "versions"]
+    for split in ("dev", "test"):
+        assert summary["metrics"][split]["accuracy"] == metrics[split].accuracy
+        assert summary["metrics"][split]["macro_f1"] == metrics[split].macro_f1
+    assert summary["data"]["utterances"]["train"] == {
+        name: int((corpus.labels[:20] == label).sum()) for label, name in enumerate("abc")
+    }
+    for forbidden in (str(tmp_path), str(Path.home()), str(Path.cwd()), "/tmp"):
+        assert forbidden not in text
+
+
+def test_the_parity_bound_is_the_promised_one() -> None:
+    assert export.PARITY_TOLERANCE == 1e-5
