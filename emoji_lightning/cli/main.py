@@ -109,8 +109,8 @@ def _run_lightning(verb: str, rest: Sequence[str]) -> None:
 def _quiet() -> None:
     """Keep what a user can act on: device notices, advertisements and other libraries' deprecations are not that."""
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # three with lightning 2.6.6, jsonargparse 4.53
-    for logger in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric"):
-        logging.getLogger(logger).setLevel(logging.WARNING)
+    for logger in ("pytorch.utilities.rank_zero", "fabric.utilities.rank_zero", "fabric.utilities.seed"):
+        logging.getLogger(f"lightning.{logger}").setLevel(logging.WARNING)
     for message in (
         ".*treespec, LeafSpec.*",  # lightning 2.6.6 with torch 2.13
         ".*does not have many workers.*",  # embeddings are in memory: workers would only copy them
