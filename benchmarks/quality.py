@@ -5,7 +5,7 @@
 
 demo: the synthetic demo corpus, default recipe, test split; LogisticRegression(C=1e-4) and the Bayes rule beside it.
 emodb: log-mel statistics of the manifest.csv in FOLDER, 5 speaker-independent folds (GroupKFold over the column
-speaker), recipe configs/experiment/small.yaml. The head gives up two training speakers as dev in each fold; the logistic
+speaker), recipe configs/experiment/small.yaml. The head gives up two training speakers as dev in each fold; logistic
 regression (standardised input) trains on all of them.
 """
 

@@ -8,6 +8,7 @@ import hashlib
 import io
 import os
 import struct
+from codecs import getincrementaldecoder
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ _END_TOLERANCE_S = 0.01
 _UNKNOWN_SIZE = 0x7FFF_0000
 # Seeking in these is exact to the sample only from the beginning: the decoder carries state from frame to frame.
 _SEQUENTIAL_FORMATS = frozenset({"MP3", "OGG"})
+_MAX_OGG_PAGE = 27 + 255 + 255 * 255
 _Stream = io.BufferedReader | io.BytesIO
 _LFS_POINTER = b"version https://git-lfs"
 
@@ -131,6 +133,7 @@ def _decode(stream: _Stream, name: str, start: float | None, end: float | None) 
     if size == 0:
         raise AudioError(f"{name}: is empty (0 bytes)")
     _check_wav_is_whole(stream, size, name)
+    _check_ogg_is_whole(stream, size, name)
     samples, rate = _read_samples(stream, name, start, end)
     waveform = samples.mean(axis=1, dtype=np.float32)
     _check_finite(waveform, rate, name)
@@ -152,7 +155,8 @@ def _read_samples(
             sound.seek(origin)
             samples = sound.read(last - origin, dtype="float32", always_2d=True)
             rate = int(sound.samplerate)
-    except (soundfile.SoundFileError, TypeError, ValueError, RuntimeError) as error:
+    # MemoryError: a damaged MP3 header promises terabytes.
+    except (soundfile.SoundFileError, TypeError, ValueError, RuntimeError, MemoryError) as error:
         raise AudioError(f"{name}: {_describe_unreadable(stream, error)}") from None
     if len(samples) < last - origin:
         raise AudioError(
@@ -204,6 +208,17 @@ def _check_wav_is_whole(stream: _Stream, size: int, name: str) -> None:
     stream.seek(0)
 
 
+def _check_ogg_is_whole(stream: _Stream, size: int, name: str) -> None:
+    """Compare the length of the last page with the file: libsndfile drops the page of a cut OGG without a word."""
+    if stream.read(4) == b"OggS":
+        stream.seek(max(0, size - _MAX_OGG_PAGE))
+        tail = stream.read()
+        page = tail[tail.rfind(b"OggS\0") :]
+        if len(page) < 27 or len(page) < 27 + page[26] + sum(page[27 : 27 + page[26]]):
+            raise AudioError(f"{name}: is cut off in the middle of a page; copy it again")
+    stream.seek(0)
+
+
 def _describe_unreadable(stream: _Stream, error: Exception) -> str:
     try:
         stream.seek(0)
@@ -213,6 +228,14 @@ def _describe_unreadable(stream: _Stream, error: Exception) -> str:
     if head.startswith(_LFS_POINTER):
         return "is a git-LFS pointer, not the audio itself; run `git lfs pull`"
     reason = getattr(error, "error_string", None) or str(error)
-    if head and all(byte >= 32 or byte in b"\t\r\n" for byte in head):
+    if _is_text(head):
         return f"holds text ({head[:20].decode(errors='replace')!r}...), not audio"
     return f"is not audio that can be decoded ({reason.rstrip('.')}); WAV, FLAC, OGG and MP3 are read"
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        text = getincrementaldecoder("utf-8")().decode(head)  # incremental: the last character may be cut
+    except UnicodeDecodeError:
+        return False
+    return bool(text) and all(char >= " " or char in "\t\r\n" for char in text)

@@ -46,7 +46,8 @@ class EmojiTrainer(pl.Trainer):
         datamodule.require_splits(("dev", "test"))
         folder = Path(output_dir or Path("checkpoints") / Path(self.default_root_dir).name)
         self.exported_to = folder
-        self.exported = export_bundle(model, datamodule.corpus, folder, training=_training_facts(model, checkpoint))
+        facts = _training_facts(model, checkpoint) | {"batch_size": datamodule.batch_size}
+        self.exported = export_bundle(model, datamodule.corpus, folder, training=facts)
 
 
 def _training_facts(model: EmojiClassifier, checkpoint: dict[str, Any]) -> dict[str, Any]:
@@ -55,4 +56,5 @@ def _training_facts(model: EmojiClassifier, checkpoint: dict[str, Any]) -> dict[
         "optimizer": "AdamW, warm-up and half cosine",
         "epochs": checkpoint["epoch"] + 1,
         "steps": checkpoint["global_step"],
+        "seed": checkpoint.get("seed"),
     } | {name: model.hparams[name] for name in hparams}

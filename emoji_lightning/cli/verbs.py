@@ -112,13 +112,20 @@ def classify(options: argparse.Namespace) -> None:
             answers = [{"label": label, "alias": ascii_alias(label), "probability": p} for label, p in top]
             print(json.dumps({"audio": str(file)} | answers[0] | {"top": answers}, ensure_ascii=False), flush=True)
         else:
-            print(f"{file}\t" + "\t".join(f"{label} {ascii_alias(label)} {p:.3f}" for label, p in top), flush=True)
+            print(f"{file}\t" + "\t".join(f"{_spell(label)} {p:.3f}" for label, p in top), flush=True)
     if len(failed) > options.max_failed:
         raise AudioError(
             f"{join_problems(failed)}\n{len(failed)} of {len(files)} files failed; --max-failed N allows some"
         )
     for problem in failed:
         print(f"warning: {problem}", file=sys.stderr)
+
+
+def _spell(label: str) -> str:
+    """Return an emoji with its name, for terminals that cannot draw it; a class name as it is."""
+    from emoji_lightning.labels import ascii_alias
+
+    return label if label.isascii() else f"{label} {ascii_alias(label)}"
 
 
 def _path(text: str | None) -> Path | None:

@@ -64,7 +64,7 @@ class DigestCache:
         self._known[audio] = self._new[audio] = digest
 
     def save(self) -> None:
-        """Write what is new into the store; without a right to write there, do without."""
+        """Write what is new into the store; where that is forbidden or the disk is full, do without."""
         if not self._new:
             return
         merged = _read(self._file) | self._new
@@ -72,7 +72,7 @@ class DigestCache:
         table = pa.table({"audio": list(merged), **columns})
         try:
             write_whole(self._file, lambda file: _write(file, table))
-        except PermissionError:
+        except OSError:
             return
         self._new.clear()
 
@@ -106,8 +106,9 @@ def _read(file: Path) -> dict[str, FileDigest]:
     try:
         with pa.memory_map(str(file)) as source, pa.ipc.open_file(source) as reader:
             table = reader.read_all()
+            table.validate(full=True)
             columns = [table[name].to_pylist() for name in ("audio", *FileDigest._fields)]
-    except (OSError, pa.ArrowException, KeyError):  # it is only a cache: a damaged one is made anew
+    except (OSError, pa.ArrowException, KeyError, ValueError):  # it is only a cache: a damaged one is made anew
         return {}
     return {audio: FileDigest(*rest) for audio, *rest in zip(*columns, strict=True)}
 

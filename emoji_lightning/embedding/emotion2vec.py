@@ -11,7 +11,6 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from hashlib import file_digest
 from io import StringIO
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -97,13 +96,13 @@ class Emotion2vecEncoder(Encoder):
 def _choose_device(device: str) -> torch.device:
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    chosen = torch.device(device)
-    if chosen.type == "cuda" and (not torch.cuda.is_available() or (chosen.index or 0) >= torch.cuda.device_count()):
+    kind, _, index = device.partition(":")  # torch.device("cuda:128") has the index -128
+    if kind == "cuda" and (not torch.cuda.is_available() or int(index or 0) >= torch.cuda.device_count()):
         raise EncoderError(
             f"device {device!r} is not there: torch {torch.__version__} finds {torch.cuda.device_count()} CUDA "
             "devices; use --device cpu, or install a CUDA build of torch"
         )
-    return chosen
+    return torch.device(device)
 
 
 def _find_files(folder: Path) -> tuple[Path, Path]:
@@ -112,8 +111,8 @@ def _find_files(folder: Path) -> tuple[Path, Path]:
     metas = folder / "configuration.json"
     if metas.is_file():
         try:
-            names = json.loads(metas.read_text(encoding="utf-8")).get("file_path_metas", {})
-        except (ValueError, AttributeError) as error:
+            names = dict(json.loads(metas.read_text(encoding="utf-8")).get("file_path_metas", {}))
+        except (ValueError, AttributeError, TypeError) as error:
             raise EncoderError(f"{metas}: not the JSON of a model folder ({error}); download it again") from None
     config = folder / str(names.get("config", "config.yaml"))
     weights = [folder / str(name) for name in (names.get("init_param"), "emotion2vec_base.pt", "model.pt") if name]
@@ -150,7 +149,7 @@ def _read_config(file: Path) -> dict[str, Any]:
 def _build_model(config: Mapping[str, Any], file: Path) -> nn.Module:
     try:
         from funasr.models.emotion2vec.model import Emotion2vec
-    except ImportError as error:
+    except (ImportError, OSError) as error:  # OSError: a torchaudio built for another torch
         raise EncoderError(
             f"emotion2vec needs funasr ({error}); install it with `pip install 'emoji-lightning[extract]'`"
         ) from None
@@ -183,7 +182,7 @@ def _load_weights(model: nn.Module, file: Path) -> None:
 def _read_state_dict(file: Path) -> dict[str, Tensor]:
     try:
         content: Any = torch.load(file, map_location="cpu", weights_only=True)
-    except (RuntimeError, OSError, EOFError, ValueError, UnpicklingError) as error:
+    except Exception as error:  # damaged bytes lead the unpickler anywhere: KeyError, AssertionError, TypeError
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise EncoderError(
             f"{file}: torch.load(weights_only=True) cannot read it ({reason}); download it again"
@@ -213,7 +212,8 @@ def undisturbed() -> Iterator[None]:
         with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
             yield
     finally:
-        root.handlers[:], root.level = handlers, level
+        root.handlers[:] = handlers
+        root.setLevel(level)  # also makes every logger forget what it remembered of the other level
         random.setstate(states[0])
         np.random.set_state(states[1])
         torch.set_rng_state(states[2])

@@ -1,6 +1,7 @@
 """Audio -> embedding store: one utterance at a time, only what is missing, nothing finished lost."""
 
 import csv
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -98,7 +99,7 @@ def embed_manifest(
             for utterance in _utterances(manifest):
                 _embed_one(utterance, encoder, known=known, cache=cache, writer=writer, report=report)
                 elapsed = monotonic() - start
-                bar.update(task, advance=1, hours=report.duration_s / 3600, rate=report.duration_s / elapsed)
+                bar.update(task, advance=1, hours=report.duration_s / 3600, rate=report.duration_s / max(elapsed, 1e-9))
     finally:
         writer.flush()
         cache.save()
@@ -139,6 +140,7 @@ def _embed_one(
         if segment_key(cache.digest(utterance.audio, utterance.path), utterance.start, utterance.end) in known:
             report.num_known += 1
             return
+        status = _status(utterance.path)  # before reading: a change after it must be noticed next time
         # The bytes that are embedded are the bytes that are named, even if the file changes meanwhile.
         data = read_bytes(utterance.path)
         digest = sha256(data).hexdigest()
@@ -148,7 +150,6 @@ def _embed_one(
         report.failures.append(Failure(utterance.row, utterance.id, utterance.audio, str(error)))
         return
     key = segment_key(digest, utterance.start, utterance.end)
-    status = utterance.path.stat()
     cache.remember(utterance.audio, FileDigest(status.st_size, status.st_mtime_ns, digest))
     if key not in known:
         known.add(key)
@@ -156,6 +157,13 @@ def _embed_one(
         writer.add(key, embedding, duration_s)
         report.num_new += 1
         report.duration_s += duration_s
+
+
+def _status(path: Path) -> os.stat_result:
+    try:
+        return path.stat()
+    except OSError:
+        raise AudioError(f"{path}: no such file") from None
 
 
 def _encode(encoder: Encoder, waveform: NDArray[np.float32], path: Path) -> NDArray[np.float32]:

@@ -23,8 +23,8 @@ def short_name(name: str) -> str | None:
     >>> short_name("iic/emotion2vec_base"), short_name("emotion2vec_plus_seed"), short_name("a/b")
     ('emotion2vec_base', 'emotion2vec_plus_seed', None)
     """
-    owner, _, model = name.rpartition("/")
-    return model if model in MODELS and owner in ("", *OWNERS) else None
+    model = name.rpartition("/")[2]
+    return model if model in MODELS and name in (model, *(f"{owner}/{model}" for owner in OWNERS)) else None
 
 
 def fetch_model(name: str) -> Path:
@@ -40,7 +40,7 @@ def fetch_model(name: str) -> Path:
     if cached is not None:
         return cached
     problems = []
-    if os.environ.get("HF_HUB_OFFLINE", "") not in ("1", "true", "TRUE"):
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() not in ("1", "ON", "YES", "TRUE"):  # as huggingface_hub reads it
         for download in (_download_from_hugging_face, _download_from_modelscope):
             try:
                 return download(name)

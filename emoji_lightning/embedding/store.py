@@ -167,8 +167,10 @@ class EmbeddingStore:
         return vectors
 
     def _vectors_of(self, table: pa.Table, part: Path) -> NDArray[np.float32]:
-        column = table["embedding"].combine_chunks()
         kind = pa.list_(pa.float32(), self.spec.dim)
+        if "embedding" not in table.column_names or table["embedding"].null_count:
+            raise StoreError(f"{part}: is damaged (rows without `embedding`); delete this part and run `embed` again")
+        column = table["embedding"].combine_chunks()
         if column.type != kind:
             raise StoreError(f"{part}: embeddings are {column.type}, {SPEC} says {kind}; embed into another folder")
         vectors: NDArray[np.float32] = column.flatten().to_numpy().reshape(-1, self.spec.dim)

@@ -1,6 +1,7 @@
 """The LightningModule: steps, monitored metrics, optimiser."""
 
 import math
+import os
 from typing import Any, Protocol
 
 import lightning.pytorch as pl
@@ -135,6 +136,10 @@ class EmojiClassifier(pl.LightningModule):
         matrices = [parameter for parameter in self.parameters() if parameter.ndim > 1]
         others = [parameter for parameter in self.parameters() if parameter.ndim <= 1]
         return [{"params": matrices, "weight_decay": self.weight_decay}, {"params": others, "weight_decay": 0.0}]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Note the seed of the run; Lightning keeps it in the environment only."""
+        checkpoint["seed"] = int(os.environ.get("PL_GLOBAL_SEED", "-1"))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Raise CheckpointError where the checkpoint's labels or shapes are not this model's."""

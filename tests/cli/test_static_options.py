@@ -27,8 +27,9 @@ def lightning_options() -> dict[str, set[str]]:
             parsers.update(self._subcommand_parsers)
             raise ParsersBuilt
 
-    with pytest.raises(ParsersBuilt, match=r"^$"):
-        OnlyParsers([], Path())
+    for verb in LIGHTNING_VERBS:
+        with pytest.raises(ParsersBuilt, match=r"^$"):
+            OnlyParsers([verb], Path())
     groups = {source.prefix.rstrip(".") for source in GROUPS}
     return {
         verb: {
