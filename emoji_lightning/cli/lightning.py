@@ -35,7 +35,8 @@ def run(verb: str, words: Sequence[str]) -> None:
     """
     folder = run_folder.find_run_folder(words)
     saved = folder / run_folder.CONFIG
-    overlays = ["--config", str(saved)] if verb != "fit" and saved.is_file() else []
+    goes_on = verb != "fit" or run_folder.resumes(words)
+    overlays = ["--config", str(saved)] if goes_on and saved.is_file() else []
     try:
         EmojiCLI([verb, *overlays, *words], folder)
     except MisconfigurationException as error:

@@ -32,6 +32,11 @@ def find_run_folder(words: Sequence[str]) -> Path:
     return Path(named)
 
 
+def resumes(words: Sequence[str]) -> bool:
+    """Tell whether a `fit` with these options goes on from a checkpoint, and so with the saved configuration."""
+    return any(option == CKPT_OPTION and value not in ("", "null") for option, value in _pairs(words))
+
+
 def _pairs(words: Sequence[str]) -> Iterator[tuple[str, str]]:
     for word, following in zip(words, [*words[1:], ""], strict=False):
         option, equals, value = word.partition("=")

@@ -129,6 +129,17 @@ def test_the_same_seed_trains_the_same_weights(tmp_path: Path) -> None:
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
+def test_resuming_takes_the_runs_configuration_and_goes_on_from_its_last_step(tmp_path: Path) -> None:
+    root = ["--trainer.default_root_dir", str(tmp_path)]
+    main(["fit", *root, *QUICK, "--trainer.limit_train_batches", "4", "--model.lr", "0.002", "--data.batch_size", "64"])
+    main(["fit", *root, "--ckpt_path", "last", "--trainer.max_epochs", "3"])
+    last = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    assert last["global_step"] == 12
+    assert last["hyper_parameters"]["lr"] == 0.002
+    assert yaml.safe_load((tmp_path / "fit.yaml").read_text(encoding="utf-8"))["data"]["batch_size"] == 64
+    assert not (tmp_path / "previous").exists()
+
+
 def test_a_later_flag_wins_over_the_saved_configuration(
     demo_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
