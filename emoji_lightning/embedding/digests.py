@@ -1,6 +1,9 @@
 """Which vector belongs to which row: digests of audio files, remembered so that gigabytes are hashed once."""
 
+import os
 from collections.abc import Iterable
+from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,17 +27,24 @@ class FileDigest(NamedTuple):
     digest: str
 
 
+COLUMNS = ("audio", "place", *FileDigest._fields)
+"""Of `files.arrow`; `place` is a digest of the file's full path."""
+
+
 class DigestCache:
     """SHA-256 by audio path as the manifest has it, kept in the store's `files.arrow`.
 
     A file whose size and time of change are as they were is not read again. Where the audio is not on this machine
-    (only the store was copied), the path alone decides.
+    (only the store was copied), the path in the manifest decides, if all files of this path had one content: two
+    corpora in one store may both have an `audio/0001.wav`.
     """
 
     def __init__(self, store: EmbeddingStore) -> None:
         self._file = store.path / FILES
-        self._known = _read(self._file)
-        self._new: dict[str, FileDigest] = {}
+        self._known: dict[str, dict[str, FileDigest]] = {}
+        for (audio, place), digest in _read(self._file).items():
+            self._known.setdefault(audio, {})[place] = digest
+        self._new: dict[tuple[str, str], FileDigest] = {}
 
     def digest(self, audio: str, path: Path) -> str:
         """Return the SHA-256 of a file, hashed only if it is new or has changed.
@@ -44,32 +54,39 @@ class DigestCache:
             path: Its path on this machine.
 
         Raises:
-            AudioError: It is neither here nor known.
+            AudioError: It is neither here nor known, or it is not here and the store knows several of this path.
         """
-        known = self._known.get(audio)
+        known = self._known.get(audio, {}).get(_place(path))
         try:
             status = path.stat()
         except OSError:
-            if known is not None:
-                return known.digest
-            raise AudioError(f"{path}: no such file") from None
+            return known.digest if known is not None else self._digest_by_name(audio, path)
         if known is not None and (known.size, known.mtime_ns) == (status.st_size, status.st_mtime_ns):
             return known.digest
         digest = audio_key(path)
-        self.remember(audio, FileDigest(status.st_size, status.st_mtime_ns, digest))
+        self.remember(audio, path, FileDigest(status.st_size, status.st_mtime_ns, digest))
         return digest
 
-    def remember(self, audio: str, digest: FileDigest) -> None:
+    def remember(self, audio: str, path: Path, digest: FileDigest) -> None:
         """Note the digest of a file."""
-        self._known[audio] = self._new[audio] = digest
+        place = _place(path)
+        self._known.setdefault(audio, {})[place] = self._new[audio, place] = digest
+
+    def _digest_by_name(self, audio: str, path: Path) -> str:
+        digests = {known.digest for known in self._known.get(audio, {}).values()}
+        if len(digests) > 1:
+            raise AudioError(f"{path}: no such file, and the store knows {len(digests)} others named {audio!r}")
+        if not digests:
+            raise AudioError(f"{path}: no such file")
+        return digests.pop()
 
     def save(self) -> None:
         """Write what is new into the store; where that is forbidden or the disk is full, do without."""
         if not self._new:
             return
         merged = _read(self._file) | self._new
-        columns = dict(zip(FileDigest._fields, map(list, zip(*merged.values(), strict=True)), strict=True))
-        table = pa.table({"audio": list(merged), **columns})
+        rows = [(*name, *digest) for name, digest in merged.items()]
+        table = pa.table(dict(zip(COLUMNS, map(list, zip(*rows, strict=True)), strict=True)))
         try:
             write_whole(self._file, lambda file: _write(file, table))
         except OSError:
@@ -102,15 +119,25 @@ def _key_or_none(cache: DigestCache, audio: str, path: Path, start: float | None
         return None
 
 
-def _read(file: Path) -> dict[str, FileDigest]:
+def _place(path: Path) -> str:
+    """Tell two folders apart without writing their names into a store that is passed on."""
+    return sha256(os.fsencode(_resolve_folder(path.parent) / path.name)).hexdigest()[:16]
+
+
+@cache
+def _resolve_folder(folder: Path) -> Path:
+    return folder.resolve()
+
+
+def _read(file: Path) -> dict[tuple[str, str], FileDigest]:
     try:
         with pa.memory_map(str(file)) as source, pa.ipc.open_file(source) as reader:
             table = reader.read_all()
             table.validate(full=True)
-            columns = [table[name].to_pylist() for name in ("audio", *FileDigest._fields)]
+            columns = [table[name].to_pylist() for name in COLUMNS]
     except (OSError, pa.ArrowException, KeyError, ValueError):  # it is only a cache: a damaged one is made anew
         return {}
-    return {audio: FileDigest(*rest) for audio, *rest in zip(*columns, strict=True)}
+    return {(audio, place): FileDigest(*rest) for audio, place, *rest in zip(*columns, strict=True)}
 
 
 def _write(file: Path, table: pa.Table) -> None:

@@ -25,6 +25,8 @@ from emoji_lightning.errors import EncoderError
 MIN_SAMPLES = 400
 """The receptive field of the convolutions, 25 ms; shorter input raises inside conv1d."""
 OWN_PREFIXES = ("blocks.", "norm.", "modality_encoders.")
+WRAPPED = "d2v_model."
+"""Before each key of the published plus models, which were fine-tuned as a part of a classifier; base has none."""
 DECODER = ".decoder."
 """Part of the pretraining loss; embeddings do not touch it."""
 MAX_CACHED_FRAMES = 1500
@@ -82,7 +84,9 @@ class Emotion2vecEncoder(Encoder):
         source = torch.from_numpy(waveform).to(self._device)
         if self._normalize:
             source = nn.functional.layer_norm(source, source.shape)
-        features = self._model.extract_features(source.view(1, -1), padding_mask=None)  # type: ignore[operator]
+        # By default cuDNN convolutions run in TF32, 1e-3 off, while the spec promises fp32.
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            features = self._model.extract_features(source.view(1, -1), padding_mask=None)  # type: ignore[operator]
         self._free_long_biases()
         frames: NDArray[np.float32] = features["x"].squeeze(0).float().cpu().numpy()
         return np.asarray(frames.mean(axis=0))
@@ -193,7 +197,7 @@ def _read_state_dict(file: Path) -> dict[str, Tensor]:
     if not isinstance(content, dict):
         raise EncoderError(f"{file}: holds a {type(content).__name__}, not the weights of a model")
     tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
-    return {name.removeprefix("module."): value for name, value in tensors.items()}
+    return {name.removeprefix("module.").removeprefix(WRAPPED): value for name, value in tensors.items()}
 
 
 def _sha256(file: Path) -> str:

@@ -18,7 +18,7 @@ from emoji_lightning.audio import SAMPLE_RATE, decode, read_bytes, segment_key
 from emoji_lightning.embedding.digests import DigestCache, FileDigest
 from emoji_lightning.embedding.encoder import Encoder
 from emoji_lightning.embedding.store import EmbeddingStore
-from emoji_lightning.errors import AudioError, join_problems
+from emoji_lightning.errors import AudioError, StoreError, join_problems
 from emoji_lightning.files import write_whole
 from emoji_lightning.manifest import Manifest
 
@@ -150,7 +150,7 @@ def _embed_one(
         report.failures.append(Failure(utterance.row, utterance.id, utterance.audio, str(error)))
         return
     key = segment_key(digest, utterance.start, utterance.end)
-    cache.remember(utterance.audio, FileDigest(status.st_size, status.st_mtime_ns, digest))
+    cache.remember(utterance.audio, utterance.path, FileDigest(status.st_size, status.st_mtime_ns, digest))
     if key not in known:
         known.add(key)
         duration_s = len(waveform) / SAMPLE_RATE
@@ -220,7 +220,12 @@ def _write_failures(report: EmbedReport, manifest: Manifest) -> None:
             rows.writerow(["line", "id", "audio", "reason"])
             rows.writerows((manifest.lines[f.row], f.id, f.audio, f.reason) for f in report.failures)
 
-    write_whole(target, write)
+    try:
+        write_whole(target, write)
+    except OSError as error:
+        raise StoreError(
+            f"{target}: cannot be written ({error.strerror}); what was embedded is in the store"
+        ) from error
 
 
 def _describe_failures(report: EmbedReport, manifest: Manifest) -> str:

@@ -54,6 +54,7 @@ def fetch_model(name: str) -> Path:
 def _find_cached(name: str) -> Path | None:
     home = Path(os.environ.get("MODELSCOPE_CACHE") or Path.home() / ".cache" / "modelscope")
     candidates = [home / "hub" / "models" / "iic" / name, home / "hub" / "iic" / name, home / "models" / "iic" / name]
+    candidates += sorted((home / "models" / f"iic--{name}" / "snapshots").glob("*"))  # modelscope 1.40 writes this
     try:
         from huggingface_hub import try_to_load_from_cache
     except ImportError:

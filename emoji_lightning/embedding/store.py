@@ -60,13 +60,17 @@ class EmbeddingStore:
         """Open a store for vectors of this spec, or make it.
 
         Raises:
-            StoreError: The store's vectors were made by something else: they must not be mixed.
+            StoreError: The store's vectors were made by something else: they must not be mixed; or the folder cannot be
+                written.
         """
         if not (path / SPEC).is_file():
             if path.exists() and (not path.is_dir() or any(path.glob(PARTS))):
                 raise StoreError(f"{path}: is no store ({SPEC} is missing) and not empty; give --store another folder")
             text = json.dumps(spec.to_dict(), indent=2) + "\n"
-            write_whole(path / SPEC, lambda file: file.write_text(text, encoding="utf-8"))
+            try:
+                write_whole(path / SPEC, lambda file: file.write_text(text, encoding="utf-8"))
+            except OSError as error:
+                raise StoreError(f"{path}: cannot be made ({error.strerror}); give --store another folder") from None
             return cls(path, spec)
         store = cls.open(path)
         difference = store.spec.difference(spec)

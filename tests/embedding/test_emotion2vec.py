@@ -1,0 +1,599 @@
+import hashlib
+import json
+import logging
+import os
+import pickle
+import random
+import runpy
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from importlib.abc import MetaPathFinder
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from emoji_lightning.audio import load_waveform
+from emoji_lightning.embedding.emotion2vec import undisturbed
+from emoji_lightning.embedding.encoder import load_encoder
+from emoji_lightning.errors import EncoderError
+
+if find_spec("funasr") is None:
+    pytest.skip("funasr is not installed (extra: extract)", allow_module_level=True)
+
+Waveform = NDArray[np.float32]
+Generate = Callable[[Path, Waveform], Waveform]
+SHARED = Path(__file__).resolve().parents[3] / "shared"
+MAKE_MODEL = SHARED / "tools" / "make_emotion2vec.py"
+EMODB = SHARED / "data" / "emodb"
+WEIGHTS = "emotion2vec_base.pt"
+PARITY = 1e-4
+needs_shared = pytest.mark.skipif(
+    not (MAKE_MODEL.is_file() and EMODB.is_dir()), reason=f"{MAKE_MODEL} or {EMODB} is not on this machine"
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """A model this small is five times slower on two threads of a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def load(folder: Path) -> Any:
+    return load_encoder(str(folder), device="cpu")
+
+
+def read_weights(folder: Path) -> dict[str, Any]:
+    weights: dict[str, Any] = torch.load(folder / WEIGHTS, weights_only=True)["model"]
+    return weights
+
+
+def write_weights(folder: Path, weights: dict[str, Any]) -> None:
+    torch.save({"model": weights}, folder / WEIGHTS)
+
+
+def edit_config(folder: Path, old: str, new: str) -> None:
+    text = (folder / "config.yaml").read_text(encoding="utf-8")
+    assert old in text
+    (folder / "config.yaml").write_text(text.replace(old, new), encoding="utf-8")
+
+
+# --- the same vectors as funasr --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("num_samples", [400, 719, 5_000, 16_000, 80_000])
+def test_vectors_are_those_of_funasr(
+    tiny_model: Path, generate: Generate, speechlike: Callable[..., Waveform], num_samples: int
+) -> None:
+    waveform = speechlike(num_samples)
+    embedding = load(tiny_model).encode(waveform)
+    assert embedding.shape == (48,)
+    assert np.abs(embedding - generate(tiny_model, waveform)).max() < PARITY
+    assert embedding.std() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("normalize: true", "normalize: false"),
+        ("layer_norm_first: false", "layer_norm_first: true"),
+        ("learned_alibi_scale_per_layer: false", "learned_alibi_scale_per_layer: true"),
+        ("conv_pos_pre_ln: false", "conv_pos_pre_ln: true"),
+        ("num_extra_tokens: 10", "num_extra_tokens: 3"),
+    ],
+)
+def test_every_kind_of_model_gives_funasr_s_vectors(
+    build_model: Callable[[Path, str], Path],
+    tiny_model: Path,
+    tmp_path: Path,
+    generate: Generate,
+    speechlike: Callable[..., Waveform],
+    *,
+    old: str,
+    new: str,
+) -> None:
+    config = (tiny_model / "config.yaml").read_text(encoding="utf-8")
+    assert config.count(old) == 1
+    folder = build_model(tmp_path / "other", config.replace(old, new))
+    waveform = speechlike(5_000) + np.float32(0.05)  # an offset, which only normalising takes away
+    embedding = load(folder).encode(waveform)
+    assert np.abs(embedding - generate(folder, waveform)).max() < PARITY
+    if "extra" not in new:
+        assert np.abs(embedding - load(tiny_model).encode(waveform)).max() > 0.05
+
+
+def test_a_parent_s_train_mode_changes_nothing(
+    tiny_model: Path, generate: Generate, speechlike: Callable[..., Waveform]
+) -> None:
+    encoder, waveform = load(tiny_model), speechlike(16_000)
+    before = encoder.encode(waveform)
+    encoder._model.train()
+    after = encoder.encode(waveform)
+    assert np.array_equal(before, after)
+    assert np.abs(after - generate(tiny_model, waveform)).max() < PARITY
+
+
+def test_every_weight_matters_to_the_vector(tiny_model: Path, speechlike: Callable[..., Waveform]) -> None:
+    """Otherwise the parity tests could not see a part that is missing."""
+    encoder, waveform = load(tiny_model), speechlike(2_000)
+    expected = encoder.encode(waveform)
+    draw = torch.Generator().manual_seed(0)
+    names = [name for name in encoder._model.state_dict() if ".decoder." not in name]
+    assert len(names) > 40
+    for name in names:
+        weight = encoder._model.state_dict()[name]
+        original = weight.clone()
+        weight.add_(0.2 * torch.randn(weight.shape, generator=draw))
+        assert np.abs(encoder.encode(waveform) - expected).max() > 1e-3, name
+        weight.copy_(original)
+    assert np.array_equal(encoder.encode(waveform), expected)
+
+
+def test_the_vector_does_not_depend_on_what_was_encoded_before(
+    tiny_model: Path, speechlike: Callable[..., Waveform]
+) -> None:
+    encoder = load(tiny_model)
+    first = encoder.encode(speechlike(5_000))
+    for num_samples in (400, 40_000):
+        encoder.encode(speechlike(num_samples, seed=num_samples))
+    assert np.array_equal(first, encoder.encode(speechlike(5_000)))
+
+
+def test_loudness_and_offset_do_not_change_the_vector_of_a_normalising_model(
+    tiny_model: Path, speechlike: Callable[..., Waveform]
+) -> None:
+    encoder, waveform = load(tiny_model), speechlike(8_000)
+    assert np.abs(encoder.encode(waveform) - encoder.encode(3 * waveform + np.float32(0.1))).max() < 2e-3
+
+
+def test_silence_has_a_finite_vector(tiny_model: Path) -> None:
+    assert np.isfinite(load(tiny_model).encode(np.zeros(16_000, np.float32))).all()
+
+
+def test_position_biases_of_a_long_utterance_are_freed(tiny_model: Path, speechlike: Callable[..., Waveform]) -> None:
+    encoder = load(tiny_model)
+    before = encoder.encode(speechlike(16_000))
+    (bias,) = encoder._model.alibi_biases.values()
+    assert bias.shape[-1] < 100  # short ones are kept: that is what the cache is for
+    encoder.encode(speechlike(485_000))
+    assert encoder._model.alibi_biases == {}
+    assert np.array_equal(before, encoder.encode(speechlike(16_000)))
+
+
+def test_the_caller_s_waveform_is_left_as_it_is(tiny_model: Path, speechlike: Callable[..., Waveform]) -> None:
+    waveform = speechlike(5_000)
+    load(tiny_model).encode(waveform)
+    assert np.array_equal(waveform, speechlike(5_000))
+
+
+@pytest.fixture
+def make_shared_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Run the shared tool, in this process: its import of funasr would cost another five seconds."""
+
+    def make(size: str) -> Path:
+        monkeypatch.setattr(sys, "argv", [str(MAKE_MODEL), size, str(tmp_path / size)])
+        with undisturbed():
+            runpy.run_path(str(MAKE_MODEL), run_name="__main__")
+        return tmp_path / size
+
+    return make
+
+
+@needs_shared
+def test_a_model_of_768_values_agrees_on_real_speech(
+    make_shared_model: Callable[[str], Path], generate: Generate
+) -> None:
+    folder = make_shared_model("--tiny")
+    encoder = load(folder)
+    assert encoder.spec.dim == 768
+    for file in sorted((EMODB / "audio").glob("*.flac"))[:535:200]:
+        waveform = load_waveform(file)
+        assert np.abs(encoder.encode(waveform) - generate(folder, waveform)).max() < PARITY
+
+
+@needs_shared
+@pytest.mark.slow
+def test_a_model_of_full_size_agrees_on_real_speech(
+    make_shared_model: Callable[[str], Path], generate: Generate
+) -> None:
+    folder = make_shared_model("--full")
+    encoder = load(folder)
+    assert sum(parameter.numel() for parameter in encoder._model.parameters()) > 93e6
+    for file in sorted((EMODB / "audio").glob("*.flac"))[:535:300]:
+        waveform = load_waveform(file)
+        assert np.abs(encoder.encode(waveform) - generate(folder, waveform)).max() < PARITY
+
+
+# --- what is recorded ------------------------------------------------------------------------------------------------
+
+
+def test_the_spec_records_the_digests_of_both_files(tiny_model: Path) -> None:
+    spec = load(tiny_model).spec
+    digests = [hashlib.sha256((tiny_model / name).read_bytes()).hexdigest() for name in (WEIGHTS, "config.yaml")]
+    assert [spec.weights_sha256, spec.config_sha256] == digests
+    assert (spec.encoder, spec.dim, spec.device, spec.precision) == ("tiny", 48, "cpu", "fp32")
+
+
+def test_weights_are_found_without_configuration_json(model_copy: Path, speechlike: Callable[..., Waveform]) -> None:
+    expected = load(model_copy).encode(speechlike(5_000))
+    (model_copy / "configuration.json").unlink()
+    assert np.array_equal(load(model_copy).encode(speechlike(5_000)), expected)
+    (model_copy / WEIGHTS).rename(model_copy / "model.pt")
+    assert np.array_equal(load(model_copy).encode(speechlike(5_000)), expected)
+
+
+def test_configuration_json_says_which_weights(model_copy: Path) -> None:
+    (model_copy / WEIGHTS).rename(model_copy / "mine.pt")
+    (model_copy / WEIGHTS).write_text("something else")
+    metas = {"file_path_metas": {"init_param": "mine.pt", "config": "config.yaml"}}
+    (model_copy / "configuration.json").write_text(json.dumps(metas))
+    assert len(load(model_copy).spec.weights_sha256) == 64
+
+
+# --- weights that do not fit -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrapper", ["state_dict", "model_state_dict", "bare", "module."])
+def test_weights_may_be_wrapped_in_other_ways(
+    model_copy: Path, speechlike: Callable[..., Waveform], wrapper: str
+) -> None:
+    expected = load(model_copy).encode(speechlike(5_000))
+    weights = read_weights(model_copy)
+    content: Any = {wrapper: weights}
+    if wrapper == "bare":
+        content = weights
+    if wrapper == "module.":
+        content = {"model": {f"module.{name}": value for name, value in weights.items()}}
+    torch.save(content, model_copy / WEIGHTS)
+    assert np.array_equal(load(model_copy).encode(speechlike(5_000)), expected)
+
+
+def test_what_is_left_over_from_pretraining_does_not_matter(
+    model_copy: Path, speechlike: Callable[..., Waveform]
+) -> None:
+    expected = load(model_copy).encode(speechlike(5_000))
+    weights = read_weights(model_copy)
+    weights = {name: value for name, value in weights.items() if ".decoder." not in name}
+    weights["_ema"] = torch.zeros(3)
+    weights["_ema.blocks.0.norm1.weight"] = torch.full((48,), float("nan"))
+    weights["proj.weight"] = torch.zeros(9, 48)
+    weights["modality_encoders.AUDIO.decoder.blocks.7.0.bias"] = torch.zeros(5)
+    write_weights(model_copy, weights)
+    assert np.array_equal(load(model_copy).encode(speechlike(5_000)), expected)
+
+
+@pytest.mark.parametrize("extra", ["blocks.9.attn.qkv.weight", "norm.weight", "modality_encoders.AUDIO.more"])
+def test_a_weight_too_many_is_refused(model_copy: Path, extra: str) -> None:
+    write_weights(model_copy, {**read_weights(model_copy), extra: torch.zeros(2)})
+    with pytest.raises(
+        EncoderError, match=rf"{WEIGHTS}: the weights do not fit config\.yaml: {extra} is not in the mod"
+    ):
+        load(model_copy)
+
+
+def test_plus_models_have_a_prefix_and_a_classifier_and_give_funasr_s_vectors(
+    model_copy: Path, generate: Generate, speechlike: Callable[..., Waveform]
+) -> None:
+    # The keys of emotion2vec_plus_large's model.pt; its config.yaml tells funasr of the prefix by scope_map.
+    weights = {name: value for name, value in read_weights(model_copy).items() if ".decoder." not in name}
+    plus = {f"d2v_model.{name}": value for name, value in weights.items()}
+    plus |= {"proj.weight": torch.zeros(9, 48), "proj.bias": torch.zeros(9)}
+    torch.save({"args": None, "cfg": {"model": {"_name": "x"}}, "model": plus}, model_copy / "model.pt")
+    (model_copy / WEIGHTS).unlink()
+    metas = {"init_param": "model.pt", "config": "config.yaml", "tokenizer_conf": {"token_list": "tokens.txt"}}
+    (model_copy / "configuration.json").write_text(json.dumps({"file_path_metas": metas}))
+    edit_config(model_copy, "model: Emotion2vec\n", "model: Emotion2vec\nscope_map: [d2v_model., none]\n")
+    waveform = speechlike(5_000)
+    assert np.abs(load(model_copy).encode(waveform) - generate(model_copy, waveform)).max() < PARITY
+    del plus["d2v_model.blocks.0.norm1.bias"]
+    torch.save({"model": plus}, model_copy / "model.pt")
+    with pytest.raises(EncoderError, match=r"do not fit config\.yaml: blocks\.0\.norm1\.bias is missing\. Download"):
+        load(model_copy)
+
+
+def test_convolutions_run_in_full_precision(
+    tiny_model: Path, speechlike: Callable[..., Waveform], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = load(tiny_model)
+    seen = []
+    extract = encoder._model.extract_features
+
+    def watch(*arguments: Any, **options: Any) -> Any:
+        seen.append(torch.backends.cudnn.allow_tf32)
+        return extract(*arguments, **options)
+
+    monkeypatch.setattr(encoder._model, "extract_features", watch)
+    before = torch.backends.cudnn.allow_tf32
+    encoder.encode(speechlike(400))
+    assert seen == [False]
+    assert torch.backends.cudnn.allow_tf32 is before
+
+
+def test_weights_under_another_prefix_are_refused_and_counted(model_copy: Path) -> None:
+    weights = {f"encoder.{name}": value for name, value in read_weights(model_copy).items()}
+    num_missing = sum(".decoder." not in name for name in weights)
+    write_weights(model_copy, weights)
+    with pytest.raises(
+        EncoderError, match=rf"do not fit .* is missing; .* is missing; and {num_missing - 3} more\. Down"
+    ):
+        load(model_copy)
+
+
+def test_each_missing_weight_is_refused(model_copy: Path) -> None:
+    whole = read_weights(model_copy)
+    for name in ("modality_encoders.AUDIO.alibi_scale", "modality_encoders.AUDIO.extra_tokens", "blocks.0.norm1.bias"):
+        write_weights(model_copy, {other: value for other, value in whole.items() if other != name})
+        with pytest.raises(EncoderError, match=rf"do not fit config\.yaml: {name} is missing\. Download both again"):
+            load(model_copy)
+
+
+def test_a_weight_of_another_shape_is_refused(model_copy: Path) -> None:
+    weights = read_weights(model_copy)
+    weights["blocks.0.norm1.weight"] = torch.ones(47)
+    write_weights(model_copy, weights)
+    with pytest.raises(
+        EncoderError, match=r"blocks\.0\.norm1\.weight is \(47,\), the model has \(48,\)\. Download both"
+    ):
+        load(model_copy)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(model_copy: Path, value: float) -> None:
+    weights = read_weights(model_copy)
+    weights["blocks.0.norm2.bias"][7] = value
+    write_weights(model_copy, weights)
+    with pytest.raises(EncoderError, match=r"config\.yaml: blocks\.0\.norm2\.bias holds NaN"):
+        load(model_copy)
+
+
+def test_missing_weights_are_named_with_what_the_folder_holds(model_copy: Path) -> None:
+    (model_copy / WEIGHTS).unlink()
+    (model_copy / "model.pt").write_bytes(b"")  # not what configuration.json names
+    holds = r"holds \['config\.yaml', 'configuration\.json', 'model\.pt'\]; download the model again"
+    with pytest.raises(EncoderError, match=rf"model: emotion2vec_base\.pt is missing, the folder {holds}"):
+        load(model_copy)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"these are no weights", r"cannot read it \(.+\); download it again"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 9\n", r"cannot read it \(.+\); download"),
+        (b"", r"cannot read it \(.+\); download it again"),
+        (b"PK\x03\x04 not a zip", r"cannot read it \(.+\); download it again"),
+    ],
+)
+def test_weights_that_are_something_else_are_refused(model_copy: Path, content: bytes, problem: str) -> None:
+    (model_copy / WEIGHTS).write_bytes(content)
+    with pytest.raises(EncoderError, match=rf"{WEIGHTS}: torch\.load\(weights_only=True\) {problem}") as caught:
+        load(model_copy)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_holds_a_list_is_refused(model_copy: Path) -> None:
+    torch.save([torch.zeros(3)], model_copy / WEIGHTS)
+    with pytest.raises(EncoderError, match=rf"{WEIGHTS}: holds a list, not the weights of a model"):
+        load(model_copy)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_damaged_weights_give_encoder_errors_and_nothing_else(model_copy: Path, *, legacy: bool) -> None:
+    file = model_copy / WEIGHTS
+    few = {"model": {"norm.bias": torch.zeros(2), "blocks.0.w": torch.ones(3, 4)}}
+    torch.save(few, file, _use_new_zipfile_serialization=not legacy)
+    whole, rng = file.read_bytes(), np.random.default_rng(3)
+    for _ in range(40):
+        damaged = bytearray(whole)
+        for position in rng.integers(0, len(damaged), size=3):
+            damaged[position] = rng.integers(0, 256)
+        file.write_bytes(damaged[: rng.integers(1, len(damaged))] if rng.random() < 0.2 else damaged)
+        with pytest.raises(EncoderError, match=rf"{WEIGHTS}: "):
+            load(model_copy)
+
+
+class Attack:
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.target,)
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_code_in_a_weights_file_is_not_run(model_copy: Path, tmp_path: Path) -> None:
+    target = tmp_path / "attacked"
+    for content in (Attack(target), {"model": {**read_weights(model_copy), "hook": Attack(target)}}):
+        (model_copy / WEIGHTS).write_bytes(pickle.dumps(content))
+        with pytest.raises(EncoderError, match=rf"{WEIGHTS}: torch\.load\(weights_only=True\) cannot read it"):
+            load(model_copy)
+        torch.save(content, model_copy / WEIGHTS)
+        with pytest.raises(EncoderError, match=rf"{WEIGHTS}: torch\.load\(weights_only=True\) cannot read it"):
+            load(model_copy)
+    assert not target.exists()
+    Path.touch(*Attack(target).__reduce__()[1])
+    assert target.exists()  # the attack itself works
+
+
+# --- a configuration that does not fit -------------------------------------------------------------------------------
+
+
+def test_a_missing_configuration_is_named(model_copy: Path) -> None:
+    (model_copy / "config.yaml").unlink()
+    with pytest.raises(
+        EncoderError, match=r"model: config\.yaml is missing, the folder holds \['configuration\.json', 'em"
+    ):
+        load(model_copy)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["{unclosed: [", "just text", "", "- a\n- list\n", "model: Emotion2vec\n", "model_conf: {embed_dim: 48}\n", "\0\1"],
+)
+def test_a_configuration_of_something_else_is_refused(model_copy: Path, content: str) -> None:
+    (model_copy / "config.yaml").write_text(content)
+    with pytest.raises(EncoderError, match=r"config\.yaml: not the configuration of an emotion2vec model"):
+        load(model_copy)
+
+
+def test_the_configuration_of_another_model_is_refused(model_copy: Path) -> None:
+    edit_config(model_copy, "model: Emotion2vec", "model: Paraformer")
+    with pytest.raises(EncoderError, match=r"config\.yaml: describes the model 'Paraformer'; Emotion2vec is needed"):
+        load(model_copy)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        '[(16, 10, 5)] + [__import__("pathlib").Path("TARGET").touch()]',
+        '__import__("pathlib").Path("TARGET").touch() or [(16,10,5)]',
+        "[(16, 10, 5)] * 10**9",
+        "[(16, 10, 5) for _ in ().__class__.__base__.__subclasses__()]",
+        "[(16, 10, 5)]\nimport os",
+    ],
+)
+def test_code_in_the_configuration_is_not_run(model_copy: Path, tmp_path: Path, code: str) -> None:
+    text = json.dumps(code.replace("TARGET", str(tmp_path / "attacked")))
+    edit_config(model_copy, "'[(16, 10, 5)] + [(16, 3, 2)] * 4 + [(16,2,2)] + [(24,2,2)]'", text)
+    with pytest.raises(
+        EncoderError, match=r"config\.yaml: feature_encoder_spec is .*; only lists of \(channels, kernel"
+    ):
+        load(model_copy)
+    assert not (tmp_path / "attacked").exists()
+
+
+def test_a_yaml_tag_with_code_is_not_run(model_copy: Path, tmp_path: Path) -> None:
+    tag = f"depth: !!python/object/apply:os.mkdir ['{tmp_path / 'attacked'}']"
+    edit_config(model_copy, "depth: 1\n  embed_dim", f"{tag}\n  embed_dim")
+    with pytest.raises(EncoderError, match=r"config\.yaml: not the configuration of an emotion2vec model"):
+        load(model_copy)
+    assert not (tmp_path / "attacked").exists()
+
+
+def test_values_that_funasr_cannot_use_are_an_encoder_error(model_copy: Path) -> None:
+    edit_config(model_copy, "conv_pos_groups: 8", "conv_pos_groups: 7")
+    with pytest.raises(EncoderError, match=r"config\.yaml: funasr cannot build a model from it \(.*groups"):
+        load(model_copy)
+
+
+def test_a_configuration_of_other_sizes_does_not_fit_the_weights(model_copy: Path) -> None:
+    edit_config(model_copy, "mlp_ratio: 0.5", "mlp_ratio: 1.0")
+    with pytest.raises(EncoderError, match=r"mlp\.fc1\.weight is \(24, 48\), the model has \(48, 48\)"):
+        load(model_copy)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '"text"', '{"file_path_metas": null}', '{"file_path_metas": [1]}'])
+def test_a_damaged_configuration_json_is_named(model_copy: Path, content: str) -> None:
+    (model_copy / "configuration.json").write_text(content)
+    with pytest.raises(
+        EncoderError, match=r"configuration\.json: not the JSON of a model folder .*; download it again"
+    ):
+        load(model_copy)
+
+
+# --- surroundings ----------------------------------------------------------------------------------------------------
+
+
+def test_a_device_that_is_not_there_is_an_error_and_not_the_cpu(tiny_model: Path) -> None:
+    devices = (
+        ["cuda:99", "cuda:128", "cuda:99999999999"]
+        if torch.cuda.is_available()
+        else ["cuda", "cuda:0", "cuda:99", "cuda:99999999999"]
+    )
+    for device in devices:
+        with pytest.raises(
+            EncoderError, match=rf"device '{device}' is not there: torch .* finds \d+ CUDA devices; use"
+        ):
+            load_encoder(str(tiny_model), device=device)
+
+
+class Broken(MetaPathFinder):
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> None:
+        if name.startswith("funasr"):
+            raise self.error
+
+
+@pytest.mark.parametrize(
+    "error", [ImportError("No module named 'funasr'"), OSError("libtorchaudio.so: undefined symbol")]
+)
+def test_a_funasr_that_cannot_be_imported_is_named_with_the_cure(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "funasr"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Broken(error), *sys.meta_path])
+    with pytest.raises(EncoderError, match=rf"emotion2vec needs funasr \({error}\); install it with `pip install"):
+        load(tiny_model)
+
+
+STATE_PROGRAM = """
+import json, logging, os, random, sys
+import numpy as np
+import torch
+
+def state():
+    root = logging.getLogger()
+    return {
+        "random": repr(random.getstate()),
+        "numpy": [np.asarray(part).tolist() for part in np.random.get_state()],
+        "torch": torch.get_rng_state().tolist(),
+        "threads": torch.get_num_threads(),
+        "handlers": [repr(handler) for handler in root.handlers],
+        "level": root.level,
+        "remembered": logging.getLogger("another").isEnabledFor(logging.INFO),
+        "environment": dict(os.environ),
+        "gradients": torch.is_grad_enabled(),
+        "dtype": str(torch.get_default_dtype()),
+    }
+
+random.seed(1), np.random.seed(2), torch.manual_seed(3)
+torch.set_num_threads(3)
+logging.getLogger().setLevel(logging.ERROR)
+before = state()
+from emoji_lightning.embedding.encoder import load_encoder
+encoder = load_encoder(sys.argv[1], device="cpu")
+assert "funasr" in sys.modules
+loaded = state()
+encoder.encode(np.sin(np.arange(8000, dtype=np.float32)))
+print(json.dumps({name: [before[name] == loaded[name], before[name] == now] for name, now in state().items()}))
+"""
+
+
+def test_loading_and_encoding_leave_the_process_as_it_was(tiny_model: Path, child_environment: dict[str, str]) -> None:
+    command = [sys.executable, "-c", STATE_PROGRAM, str(tiny_model)]
+    done = subprocess.run(command, env=child_environment, capture_output=True, text=True, check=True, timeout=120)
+    (line,) = done.stdout.splitlines()  # and nothing else is printed
+    assert {name: same for name, same in json.loads(line).items() if same != [True, True]} == {}
+    assert done.stderr == ""
+
+
+def test_what_code_disturbs_is_restored_even_after_an_error() -> None:
+    root, logger = logging.getLogger(), logging.getLogger("disturbed")
+    settings = list(root.handlers), root.level, dict(os.environ)
+    states = random.getstate(), repr(np.random.get_state()), torch.get_rng_state()
+
+    def disturb() -> NoReturn:
+        root.addHandler(logging.NullHandler())
+        root.setLevel(logging.DEBUG)
+        assert logger.isEnabledFor(logging.DEBUG)
+        os.environ.update(HOME="elsewhere", DISTURBED="1")
+        random.seed(0), np.random.seed(0), torch.manual_seed(0)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), undisturbed():
+        disturb()
+    assert (list(root.handlers), root.level, dict(os.environ)) == settings
+    assert not logger.isEnabledFor(logging.DEBUG)
+    assert (random.getstate(), repr(np.random.get_state())) == states[:2]
+    assert torch.equal(torch.get_rng_state(), states[2])
