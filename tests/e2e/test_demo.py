@@ -16,6 +16,7 @@ from emoji_lightning.data.synthetic import make_demo_corpus
 from emoji_lightning.labels import CARD_LABELS
 
 QUICK = ["--trainer.max_epochs", "2", "--trainer.limit_train_batches", "30", "--trainer.enable_progress_bar", "false"]
+QUICK += ["--model.lr", "1e-3"]
 
 
 @pytest.fixture(scope="module")
