@@ -63,7 +63,12 @@ def _find_cached(name: str) -> Path | None:
         config = try_to_load_from_cache(f"{OWNERS[0]}/{name}", "config.yaml")
         if isinstance(config, str):
             candidates.insert(0, Path(config).parent)
-    return next((folder for folder in candidates if all((folder / file).is_file() for file in MODELS[name])), None)
+    return next((folder for folder in candidates if _is_whole(folder, name)), None)
+
+
+def _is_whole(folder: Path, name: str) -> bool:
+    """Tell whether configuration and weights are there; configuration.json only repeats their usual names."""
+    return all((folder / file).is_file() for file in MODELS[name] if file != "configuration.json")
 
 
 def _download_from_hugging_face(name: str) -> Path:

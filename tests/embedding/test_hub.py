@@ -101,7 +101,7 @@ def test_modelscope_s_own_place_is_looked_at_without_its_variable(
     assert network.asked == []
 
 
-@pytest.mark.parametrize("lacking", ["config.yaml", "emotion2vec_base.pt", "configuration.json"])
+@pytest.mark.parametrize("lacking", ["config.yaml", "emotion2vec_base.pt"])
 def test_half_a_download_is_no_model(network: Network, tmp_path: Path, lacking: str) -> None:
     for folder in (
         hugging_face_snapshot(tmp_path / "hf", "emotion2vec_base"),
@@ -110,6 +110,13 @@ def test_half_a_download_is_no_model(network: Network, tmp_path: Path, lacking: 
         (fill(folder, "emotion2vec_base") / lacking).unlink()
     with pytest.raises(EncoderError, match=r"is in no local cache and could not be downloaded"):
         hub.fetch_model("emotion2vec_base")
+
+
+def test_a_cached_model_needs_no_configuration_json(network: Network, tmp_path: Path) -> None:
+    folder = fill(hugging_face_snapshot(tmp_path / "hf", "emotion2vec_base"), "emotion2vec_base")
+    (folder / "configuration.json").unlink()
+    assert hub.fetch_model("emotion2vec_base") == folder
+    assert network.asked == []
 
 
 def test_without_a_network_one_error_says_what_to_fetch_and_where_to_put_it(network: Network) -> None:
