@@ -1,6 +1,5 @@
 import hashlib
 import io
-import os
 import shutil
 import struct
 from collections.abc import Callable
@@ -234,11 +233,10 @@ def test_bad_files_are_named_with_the_reason(tmp_path: Path, make: Callable[[Pat
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_without_permission_is_named(tone: Path) -> None:
-    tone.chmod(0)
-    with pytest.raises(AudioError, match=r"tone\.wav: cannot be read \(Permission denied\)"):
-        load_waveform(tone)
+def test_whatever_else_the_system_says_is_passed_on(tmp_path: Path) -> None:
+    (tmp_path / "loop.wav").symlink_to(tmp_path / "loop.wav")
+    with pytest.raises(AudioError, match=r"loop\.wav: cannot be read \(Too many levels of symbolic links\)"):
+        load_waveform(tmp_path / "loop.wav")
 
 
 def test_an_mp3_header_that_promises_terabytes_is_an_audio_error() -> None:

@@ -420,6 +420,7 @@ def test_unknown_labels_come_together_with_their_lines(tmp_path: Path) -> None:
     assert str(caught.value).splitlines() == [
         "labels.csv:2: label 'hapy' is not one of ['anger', 'joy', 'sad']; did you mean 'joy'? (also lines 5)",
         "labels.csv:4: label 'xyz' is not one of ['anger', 'joy', 'sad']",
+        "for another label set give its label2id.json: --data.labels, --labels of `split`",
     ]
 
 

@@ -19,6 +19,8 @@ if find_spec("funasr") is None:
     pytest.skip("funasr is not installed (extra: extract)", allow_module_level=True)
 
 Waveform = NDArray[np.float32]
+Generate = Callable[[Path, Waveform], Waveform]
+PARITY = 1e-4
 
 
 @pytest.fixture(autouse=True, scope="module")
