@@ -13,6 +13,7 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
@@ -102,11 +103,11 @@ class PairedEpochs(Callback):
 class PairedCLI(EmojiCLI):
     """`fit` with the paired timer."""
 
-    def before_fit(self) -> None:
-        """Add the timer behind the other callbacks."""
-        super().before_fit()
+    def fit(self, **options: Any) -> None:
+        """Add the timer behind the other callbacks, then train."""
         self.paired = PairedEpochs()
         self.trainer.callbacks.append(self.paired)  # type: ignore[attr-defined]
+        super().fit(**options)
 
 
 def main() -> None:

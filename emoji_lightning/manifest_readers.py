@@ -149,7 +149,7 @@ def _parse_objects(
             rows = json.loads(f"[{','.join(texts)}]")
             if len(rows) == len(texts):
                 return rows, list(lines)
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):
             pass
     found = [(line, row) for line, text in chunk if (row := _parse_object(text, line, problems)) is not None]
     return [row for _, row in found], [line for line, _ in found]
@@ -160,6 +160,9 @@ def _parse_object(text: str, line: int, problems: list[Problem]) -> dict[str, ob
         row = json.loads(text)
     except json.JSONDecodeError as error:
         problems.append((line, f"not JSON ({error.msg} at column {error.colno}); expected one object per line"))
+        return None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets nested without end
+        problems.append((line, f"not JSON that can be read ({error}); expected one object per line"))
         return None
     if isinstance(row, dict):
         return row

@@ -77,7 +77,11 @@ class Predictor:
         Raises:
             AudioError: The file cannot be used.
         """
-        embedding = self.encoder.encode(load_waveform(Path(audio)))
+        waveform = load_waveform(Path(audio))
+        try:
+            embedding = self.encoder.encode(waveform)
+        except AudioError as error:
+            raise AudioError(f"{audio}: {error}") from None
         probabilities = self.label_probabilities(embedding[np.newaxis])[0]
         ranked = sorted(zip(self.bundle.label_set, probabilities.tolist(), strict=True), key=lambda pair: -pair[1])
         return Classification(str(audio), tuple(ranked))
@@ -104,7 +108,7 @@ def _check_encoder(bundle: Bundle, encoder: Encoder) -> None:
     if trained_on is not None and trained_on != encoder.spec.weights_sha256:
         raise CheckpointError(
             f"encoder {encoder.spec.encoder} has weights {str(encoder.spec.weights_sha256)[:12]}, the head was trained "
-            f"on embeddings of {bundle.encoder} with weights {trained_on[:12]}; give --encoder that folder"
+            f"on embeddings of {bundle.encoder} with weights {str(trained_on)[:12]}; give --encoder that folder"
         )
 
 

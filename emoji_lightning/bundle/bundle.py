@@ -1,7 +1,6 @@
 """The bundle: read and written in one layout, documented at `Bundle`."""
 
 import json
-import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,9 +100,7 @@ def read_bundle(path: Path) -> Bundle:
             "expected a best_classifier.pt written by `emoji-lightning export`"
         )
     config = checkpoint["config"]
-    absent = [key for key in CONFIG_KEYS if key not in config]
-    if absent:
-        raise CheckpointError(f"{file}: config lacks {absent}; export it again with `emoji-lightning export`")
+    _check_contents(file, checkpoint)
     bundle = Bundle(
         state_dict={name.removeprefix(PREFIX): tensor for name, tensor in checkpoint["model_state_dict"].items()},
         label_set=LabelSet.from_content(checkpoint["label2id"], source=str(file)),
@@ -117,6 +114,25 @@ def read_bundle(path: Path) -> Bundle:
     return bundle
 
 
+def _check_contents(file: Path, checkpoint: dict[str, Any]) -> None:
+    version, config, tensors = checkpoint.get("format_version"), checkpoint["config"], checkpoint["model_state_dict"]
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise CheckpointError(
+            f"{file}: format_version is {version}, this program reads {FORMAT_VERSION}; install a newer"
+        )
+    absent = [key for key in CONFIG_KEYS if key not in config]
+    if absent:
+        raise CheckpointError(f"{file}: config lacks {absent}; export it again with `emoji-lightning export`")
+    sizes_right = all(type(config[key]) is int and config[key] > 0 for key in ("input_dim", "hidden_dim", "num_labels"))
+    dropout_right = isinstance(config["dropout"], int | float) and 0 <= config["dropout"] < 1
+    if not (sizes_right and dropout_right and isinstance(config["encoder"], str)):
+        raise CheckpointError(f"{file}: config is {config}; expected sizes above 0, dropout below 1, encoder as text")
+    wrong = [name for name, tensor in tensors.items() if not (isinstance(name, str) and isinstance(tensor, Tensor))]
+    wrong = wrong or [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
+    if wrong:
+        raise CheckpointError(f"{file}: {wrong[0]} in model_state_dict is no tensor of finite numbers; export it again")
+
+
 def _load(file: Path) -> dict[str, Any]:
     if not file.is_file():
         raise CheckpointError(
@@ -124,7 +140,7 @@ def _load(file: Path) -> dict[str, Any]:
         )
     try:
         checkpoint = torch.load(file, map_location="cpu", weights_only=True)
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    except Exception as error:  # what the unpickler makes of foreign bytes can be any
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise CheckpointError(
             f"{file}: torch.load(weights_only=True) cannot read it ({reason}); "
@@ -142,7 +158,10 @@ def _read_summary(file: Path) -> dict[str, Any]:
         summary = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise CheckpointError(f"{file}: not JSON ({error}); export the bundle again") from error
-    return summary if isinstance(summary, dict) else {}
+    embedding = summary.get("model", {}) if isinstance(summary, dict) else None
+    if not isinstance(embedding, dict) or not isinstance(embedding.get("embedding", {}), dict):
+        raise CheckpointError(f"{file}: not the summary of a bundle; export the bundle again")
+    return dict(summary)
 
 
 def _check_shapes(bundle: Bundle, file: Path, *, num_labels: int) -> None:

@@ -61,6 +61,11 @@ def export_bundle(
             `folder` has changed.
     """
     model = model.eval().cpu().float()
+    broken = [name for name, tensor in model.head.state_dict().items() if not tensor.isfinite().all()]
+    if broken:
+        raise CheckpointError(
+            f"the trained model's {broken[0]} holds NaN or infinity; nothing was exported, train again"
+        )
     hparams = model.hparams
     bundle = Bundle(
         state_dict=model.head.folded_state_dict(),

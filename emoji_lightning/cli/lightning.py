@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import lightning.pytorch as pl
 import yaml
-from jsonargparse import set_parsing_settings
+from jsonargparse import ArgumentError, set_parsing_settings
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from emoji_lightning.cli import run_folder, tables
 from emoji_lightning.cli.configs import BASE_CONFIG
-from emoji_lightning.cli.trainer import EmojiTrainer
+from emoji_lightning.cli.trainer import EmojiTrainer, read_checkpoint
 from emoji_lightning.data.datamodule import EmojiDataModule
 from emoji_lightning.errors import ConfigError
 from emoji_lightning.evaluation.predictions import PredictionWriter
@@ -33,16 +33,21 @@ def run(verb: str, words: Sequence[str]) -> None:
     Raises:
         ConfigError: The options ask for what this machine or these options do not have.
     """
-    folder = run_folder.find_run_folder(words)
+    words = run_folder.put_overlays_first(words)
+    folder = run_folder.find_run_folder(words, BASE_CONFIG)
     saved = folder / run_folder.CONFIG
     goes_on = verb != "fit" or run_folder.resumes(words)
     overlays = ["--config", str(saved)] if goes_on and saved.is_file() else []
     try:
         EmojiCLI([verb, *overlays, *words], folder)
-    except MisconfigurationException as error:
-        raise ConfigError(str(error)) from error
     except OmegaConfBaseException as error:
         raise ConfigError(f"configuration: {error}") from error
+    except ArgumentError as error:
+        raise ConfigError(f"{error.message}\nsee emoji-lightning {verb} --help, and {saved} if it is read") from error
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
+        # Lightning and torch refuse values of options in these; --debug shows where.
+        reason = str(error).strip() or type(error).__name__
+        raise ConfigError(f"{verb} stopped: {reason}\ncheck the options, or add --debug to see where") from error
 
 
 class SaveRunConfig(SaveConfigCallback):
@@ -76,7 +81,7 @@ class EmojiCLI(LightningCLI):
         self.folder = folder
         self.verb = words[0]
         set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
-        defaults = {"parser_mode": PARSER_MODE, "default_config_files": [str(BASE_CONFIG)]}
+        modes = {"parser_mode": PARSER_MODE, "exit_on_error": False}
         super().__init__(
             EmojiClassifier,
             EmojiDataModule,
@@ -84,7 +89,7 @@ class EmojiCLI(LightningCLI):
             save_config_callback=SaveRunConfig,
             save_config_kwargs={"save_to_log_dir": False},
             seed_everything_default=0,
-            parser_kwargs={"parser_mode": PARSER_MODE} | dict.fromkeys(self.subcommands(), defaults),
+            parser_kwargs=modes | {self.verb: modes | {"default_config_files": [str(BASE_CONFIG)]}},
             auto_configure_optimizers=False,
             args=words,
         )
@@ -98,8 +103,10 @@ class EmojiCLI(LightningCLI):
         """Add the two callbacks by name, so that overlays can change one option of them, and what data gives model."""
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.add_lightning_class_args(EarlyStopping, "early_stopping")
-        for source, target in (("label_names", "labels"), ("embedding_dim", "input_dim"), ("encoder", "encoder")):
-            parser.link_arguments(f"data.{source}", f"model.{target}", apply_on="instantiate")
+        parser.link_arguments("data.label_names", "model.labels", apply_on="instantiate")
+        parser.link_arguments("data.embedding_dim", "model.input_dim", apply_on="instantiate")
+        for name in ("encoder", "weights_sha256"):
+            parser.link_arguments(f"data.{name}", f"model.{name}", apply_on="instantiate")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse the words; LightningCLI's own method warns because they were read from the command line before."""
@@ -111,25 +118,40 @@ class EmojiCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Find the checkpoint that is meant; only `fit` logs curves."""
         config = self.config[self.subcommand]
+        if self.subcommand == "fit":
+            self.folder = Path(config.trainer.default_root_dir)
         ckpt_path = config.ckpt_path or (None if self.subcommand == "fit" else "best")
         if ckpt_path is not None:
             config.ckpt_path = run_folder.resolve_checkpoint(ckpt_path, self.folder)
+            read_checkpoint(config.ckpt_path)
         if self.subcommand != "fit":
             config.trainer.logger = False
 
-    def before_fit(self) -> None:
-        """Keep an earlier run, and save the labels as found, so that later verbs number them the same."""
-        config = self.config["fit"]
-        if config.ckpt_path is None and run_folder.is_main_process():
-            moved = run_folder.move_earlier_run(self.folder)
-            if moved is not None:
-                print(f"{self.folder} held an earlier run; it is in {moved} now")
-        config.data.labels = self.datamodule.label_names
-
-    def after_fit(self) -> None:
-        """Say what was reached and where it is."""
+    def fit(self, **options: Any) -> None:
+        """Train; an earlier run in the folder is kept, and is put back if this one comes to nothing."""
+        self.config["fit"].data.labels = self.datamodule.label_names  # so that later verbs number them the same
+        if self.trainer.is_global_zero:
+            tables.print_absent_labels(self.datamodule.corpus)
+        moved = self._make_room(options.get("ckpt_path")) if run_folder.is_main_process() else None
+        try:
+            self.trainer.fit(**options)
+        finally:
+            trained = run_folder.holds_checkpoints(self.folder)
+            if moved is not None and not trained:
+                moved.bring_back()
+                print(f"nothing was trained; the earlier run is in {self.folder} again")
+        if not trained and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+            raise ConfigError(f"nothing was trained in {self.folder}: no epoch ended; check --trainer.max_epochs")
         if self.trainer.is_global_zero:
             tables.print_fit(self.trainer, self.folder)
+
+    def _make_room(self, ckpt_path: str | None) -> run_folder.MovedFiles | None:
+        goes_on = ckpt_path is not None and Path(ckpt_path).resolve().parents[1] == self.folder.resolve()
+        patterns = run_folder.EVALUATION if goes_on else run_folder.RUN
+        moved = run_folder.move_earlier_run(self.folder, patterns)
+        if moved is not None:
+            print(f"{self.folder} held an earlier run; {len(moved.files)} of its files are in {moved.target} now")
+        return None if goes_on else moved
 
     def validate(self, **options: Any) -> None:
         """Evaluate on dev, write predictions and numbers, and print them."""
@@ -142,6 +164,7 @@ class EmojiCLI(LightningCLI):
     def _evaluate(self, evaluate: Callable[..., object], options: dict[str, Any]) -> None:
         writer = self._add_writer()
         evaluate(verbose=False, **options)
+        self._demand_predictions(writer)
         if writer.metrics:
             tables.print_metrics(writer.metrics, self.datamodule.corpus)
             print(f"predictions: {writer.written}")
@@ -150,8 +173,15 @@ class EmojiCLI(LightningCLI):
         """Label utterances, write the predictions and say where they are."""
         writer = self._add_writer()
         self.trainer.predict(return_predictions=False, **options)
+        self._demand_predictions(writer)
         if writer.written is not None:
             print(f"predictions: {writer.written}")
+
+    def _demand_predictions(self, writer: PredictionWriter) -> None:
+        if self.trainer.is_global_zero and not writer.num_predicted:
+            raise ConfigError(
+                f"{self.subcommand}: no utterance was evaluated; check --trainer.limit_* and the manifest"
+            )
 
     def _add_writer(self) -> PredictionWriter:
         writer = PredictionWriter(self.folder, self.datamodule.corpus.ids, self.datamodule.label_names)

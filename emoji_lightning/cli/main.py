@@ -55,12 +55,19 @@ def main(args: Sequence[str] | None = None) -> None:
             raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(USAGE_ERROR)
-    except KeyboardInterrupt:
-        print("interrupted; what was finished is kept", file=sys.stderr)
-        sys.exit(130)
     except BrokenPipeError:  # `emoji-lightning classify ... | head` closed our output
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except OSError as error:
+        if debug:
+            raise
+        print(
+            f"error: {error.filename or 'input or output'}: {error.strerror or error}; check the path", file=sys.stderr
+        )
+        sys.exit(USAGE_ERROR)
+    except KeyboardInterrupt:
+        print("interrupted; what was finished is kept", file=sys.stderr)
+        sys.exit(130)
 
 
 def _dispatch(words: Sequence[str]) -> None:

@@ -36,6 +36,16 @@ def print_metrics(metrics: Mapping[str, Metrics], corpus: EvaluatedCorpus) -> No
     Console().print(table)
 
 
+def print_absent_labels(corpus: EvaluatedCorpus) -> None:
+    """Warn of labels that no training utterance has: macro-F1 counts each of them as 0."""
+    absent = [label for label, count in corpus.counts()["train"].items() if not count]
+    if absent:
+        print(
+            f"warning: {len(absent)} labels have no utterance in train: {' '.join(absent)}. They count as 0 in "
+            "macro-F1; if they are not meant, give the labels that are: --data.labels"
+        )
+
+
 def _best_caption() -> str:
     return (
         f"synthetic: no rule can exceed an accuracy of {BEST_ACCURACY:.3f} in expectation; "

@@ -8,8 +8,11 @@ import torch
 
 from emoji_lightning.bundle.export import export_bundle
 from emoji_lightning.data.datamodule import EmojiDataModule
+from emoji_lightning.errors import CheckpointError
 from emoji_lightning.evaluation.metrics import Metrics
 from emoji_lightning.model.classifier import EmojiClassifier
+
+EXPECTED = "expected a .ckpt that `emoji-lightning fit` wrote (a bundle's best_classifier.pt cannot be resumed)"
 
 
 class EmojiTrainer(pl.Trainer):
@@ -40,14 +43,32 @@ class EmojiTrainer(pl.Trainer):
         """
         if not self.is_global_zero:
             return
-        checkpoint = torch.load(str(ckpt_path), map_location="cpu", weights_only=weights_only is not False)
+        checkpoint = read_checkpoint(str(ckpt_path), weights_only=weights_only is not False)
         model.on_load_checkpoint(checkpoint)
         model.load_state_dict(checkpoint["state_dict"])
         datamodule.require_splits(("dev", "test"))
-        folder = Path(output_dir or Path("checkpoints") / Path(self.default_root_dir).name)
+        folder = Path(output_dir or Path("checkpoints") / Path(self.default_root_dir).resolve().name)
         self.exported_to = folder
         facts = _training_facts(model, checkpoint) | {"batch_size": datamodule.batch_size}
         self.exported = export_bundle(model, datamodule.corpus, folder, training=facts)
+
+
+def read_checkpoint(file: str, *, weights_only: bool = True) -> dict[str, Any]:
+    """Read a checkpoint that `fit` wrote.
+
+    Raises:
+        CheckpointError: It is damaged or something else.
+    """
+    try:
+        checkpoint = torch.load(file, map_location="cpu", weights_only=weights_only)
+    except Exception as error:  # what the unpickler makes of foreign bytes can be any
+        raise CheckpointError(f"{file}: cannot be read as a checkpoint ({type(error).__name__}); {EXPECTED}") from error
+    keys = ("state_dict", "hyper_parameters", "pytorch-lightning_version", "epoch", "global_step")
+    lacking = [key for key in keys if not isinstance(checkpoint, dict) or key not in checkpoint]
+    if lacking or not isinstance(checkpoint["state_dict"], dict):
+        raise CheckpointError(f"{file}: has no {', '.join(lacking) or 'weights'} in it; {EXPECTED}")
+    content: dict[str, Any] = checkpoint
+    return content
 
 
 def _training_facts(model: EmojiClassifier, checkpoint: dict[str, Any]) -> dict[str, Any]:

@@ -27,7 +27,11 @@ def add_embed(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help=DEVICE_HELP)
     parser.add_argument("--audio-root", metavar="DIR", help=AUDIO_ROOT_HELP)
     parser.add_argument(
-        "--max-failed", metavar="N", type=int, default=0, help="utterances whose audio may fail before the verb fails"
+        "--max-failed",
+        metavar="N",
+        type=_count,
+        default=0,
+        help="utterances whose audio may fail, else the verb does",
     )
 
 
@@ -87,7 +91,7 @@ def add_classify(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--top", metavar="N", type=int, default=1, help="how many labels to print, likeliest first")
     parser.add_argument("--json", action="store_true", help="print one JSON object a file")
     parser.add_argument(
-        "--max-failed", metavar="N", type=int, default=0, help="files that may fail before the verb fails"
+        "--max-failed", metavar="N", type=_count, default=0, help="files that may fail before the verb fails"
     )
 
 
@@ -126,6 +130,12 @@ def _spell(label: str) -> str:
     from emoji_lightning.labels import ascii_alias
 
     return label if label.isascii() else f"{label} {ascii_alias(label)}"
+
+
+def _count(text: str) -> int:
+    if (count := int(text)) < 0:
+        raise ValueError(text)
+    return count
 
 
 def _path(text: str | None) -> Path | None:

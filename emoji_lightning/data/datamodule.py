@@ -93,6 +93,12 @@ class EmojiDataModule(pl.LightningDataModule):
         """Name of the encoder that made the embeddings."""
         return self.corpus.encoder
 
+    @property
+    def weights_sha256(self) -> str | None:
+        """SHA-256 of the encoder's weights; None for an encoder without weights."""
+        digest = self.corpus.embedding_spec.get("weights_sha256")
+        return None if digest is None else str(digest)
+
     def setup(self, stage: str) -> None:
         """Check that the splits that this stage needs are there and labelled.
 
@@ -100,10 +106,11 @@ class EmojiDataModule(pl.LightningDataModule):
             ManifestError: The manifest has no labels, which only `predict` can do without.
             SplitError: A split is empty.
         """
-        needed: Sequence[str] = {"fit": ("train", "dev"), "validate": ("dev",), "test": ("test",)}.get(stage, ())
-        if needed and (self.corpus.labels < 0).any():
-            raise ManifestError(f"{self.manifest}: no column 'label'; `{stage}` needs one, `predict` does not")
-        self.require_splits(needed)
+        verb = getattr(stage, "value", stage)  # Lightning hands over an enum
+        labelled: Sequence[str] = {"fit": ("train", "dev"), "validate": ("dev",), "test": ("test",)}.get(verb, ())
+        if labelled and (self.corpus.labels < 0).any():
+            raise ManifestError(f"{self.manifest}: no column 'label'; `{verb}` needs one, `predict` does not")
+        self.require_splits(labelled or (() if self.predict_split == "all" else (self.predict_split,)))
 
     def require_splits(self, needed: Sequence[str]) -> None:
         """Raise SplitError for the first of these splits that holds no utterance."""
@@ -160,6 +167,10 @@ class EmojiDataModule(pl.LightningDataModule):
         """
         if self.trainer is None or self.trainer.world_size == 1:
             return None
+        if len(dataset) < self.trainer.world_size:
+            raise ConfigError(
+                f"{len(dataset)} utterances for {self.trainer.world_size} processes; lower --trainer.devices"
+            )
         return UnrepeatedDistributedSampler(
             dataset, num_replicas=self.trainer.world_size, rank=self.trainer.global_rank, shuffle=False
         )

@@ -45,6 +45,10 @@ def split_manifest(
     """
     output = Path(output)
     check_suffix(output)
+    if output.exists() and output.resolve() == manifest.source.resolve():
+        raise SplitError(f"{output}: --output is the manifest itself, which would be replaced; give another file")
+    if seed < 0:
+        raise SplitError(f"--seed is {seed}; expected 0 or more")
     manifest.require("label", *([group] if group else []))
     label_set = label_set or manifest.infer_labels()
     split = split_balanced(

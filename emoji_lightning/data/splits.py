@@ -93,6 +93,8 @@ def _size(name: str, value: float, num_rows: int) -> int:
     """Return the number of utterances that a count or a share stands for."""
     if not value >= 0 or value == float("inf") or (value >= 1 and value != int(value)):
         raise SplitError(f"--{name} is {value}; expected a whole number of utterances or a share below 1")
+    if value > num_rows > 0:
+        raise SplitError(f"--{name} is {value:g}; the manifest has {num_rows} utterances")
     return int(value) if value >= 1 else round(value * num_rows)
 
 

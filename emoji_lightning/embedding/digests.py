@@ -46,12 +46,13 @@ class DigestCache:
             self._known.setdefault(audio, {})[place] = digest
         self._new: dict[tuple[str, str], FileDigest] = {}
 
-    def digest(self, audio: str, path: Path) -> str:
+    def digest(self, audio: str, path: Path, *, by_name: bool = False) -> str:
         """Return the SHA-256 of a file, hashed only if it is new or has changed.
 
         Args:
             audio: Its path as the manifest has it.
             path: Its path on this machine.
+            by_name: Whether to answer for a file that is not here, and never was, by its path in the manifest.
 
         Raises:
             AudioError: It is neither here nor known, or it is not here and the store knows several of this path.
@@ -59,8 +60,12 @@ class DigestCache:
         known = self._known.get(audio, {}).get(_place(path))
         try:
             status = path.stat()
-        except OSError:
-            return known.digest if known is not None else self._digest_by_name(audio, path)
+        except (OSError, ValueError):  # ValueError: a NUL in the name
+            if known is not None:
+                return known.digest
+            if not by_name:
+                raise AudioError(f"{path}: no such file") from None
+            return self._digest_by_name(audio, path)
         if known is not None and (known.size, known.mtime_ns) == (status.st_size, status.st_mtime_ns):
             return known.digest
         digest = audio_key(path)
@@ -114,7 +119,7 @@ def _rows(manifest: Manifest) -> Iterable[tuple[str, Path, float | None, float |
 
 def _key_or_none(cache: DigestCache, audio: str, path: Path, start: float | None, end: float | None) -> str | None:
     try:
-        return segment_key(cache.digest(audio, path), start, end)
+        return segment_key(cache.digest(audio, path, by_name=True), start, end)
     except AudioError:
         return None
 

@@ -58,6 +58,7 @@ class PredictionWriter(Callback):
         self.labels = labels
         self.metrics: dict[str, Metrics] = {}
         self.written: Path | None = None
+        self.num_predicted = 0
         self._outputs: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
 
     def on_validation_batch_end(
@@ -78,22 +79,25 @@ class PredictionWriter(Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write dev's predictions and numbers."""
-        self._finish("dev")
+        self._finish("dev", partial=_is_rehearsal(trainer))
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write test's predictions and numbers."""
-        self._finish("test")
+        self._finish("test", partial=_is_rehearsal(trainer))
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the predictions."""
-        self._finish(None)
+        self._finish(None, partial=_is_rehearsal(trainer))
 
-    def _finish(self, split: str | None) -> None:
+    def _finish(self, split: str | None, *, partial: bool) -> None:
         gathered = _gather(self._outputs)
         self._outputs = []
         if gathered is None:
             return
         rows, labels, logits = gathered
+        self.num_predicted = len(rows)
+        if partial:
+            return
         ids = [self.ids[row] for row in rows]
         self.written = self.folder / (f"predictions.{split}.parquet" if split else "predictions.parquet")
         table = predictions_table(logits, labels, ids, self.labels)
@@ -105,10 +109,22 @@ class PredictionWriter(Callback):
 
 def write_metrics(path: Path, metrics: Mapping[str, Metrics]) -> None:
     """Put the numbers of these splits into a JSON file; other splits that it already holds stay."""
-    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    known |= {split: numbers.to_dict() for split, numbers in metrics.items()}
+    known = _read_metrics(path) | {split: numbers.to_dict() for split, numbers in metrics.items()}
     text = json.dumps(known, indent=2) + "\n"
     write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def _read_metrics(path: Path) -> dict[str, object]:
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # absent, or damaged: it is made anew
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def _is_rehearsal(trainer: pl.Trainer) -> bool:
+    """Tell whether this is a trial run over a few batches, whose numbers must not replace real ones."""
+    return bool(trainer.fast_dev_run)  # type: ignore[attr-defined]
 
 
 def _gather(
@@ -121,6 +137,8 @@ def _gather(
         torch.distributed.all_gather_object(parts, outputs)
         if torch.distributed.get_rank() != 0:
             return None
+    if not any(parts):
+        return None
     rows, labels, logits = (
         torch.cat(column).numpy() for column in zip(*(batch for part in parts for batch in part), strict=True)
     )

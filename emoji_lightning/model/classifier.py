@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import lightning.pytorch as pl
@@ -26,6 +27,14 @@ class LabelledBatch(Protocol):
     def row(self) -> Tensor: ...  # noqa: D102
 
 
+class MacroF1(MulticlassF1Score):
+    """Mean F1 over all labels, absent ones as 0: torchmetrics' own macro average leaves those out."""
+
+    def compute(self) -> Tensor:
+        """Return a scalar."""
+        return super().compute().mean()
+
+
 class EmojiClassifier(pl.LightningModule):
     """Embedding in, logits out: standardisation fitted on train, then the MLP head.
 
@@ -36,6 +45,7 @@ class EmojiClassifier(pl.LightningModule):
         labels: Labels in the order of their ids; taken from the data.
         input_dim: Dimension D of an embedding; taken from the data.
         encoder: Name of the encoder that made the embeddings; taken from the data.
+        weights_sha256: SHA-256 of that encoder's weights; taken from the data.
         hidden_dim: Width of both hidden layers.
         dropout: Probability that a hidden unit is dropped in training.
         lr: Highest learning rate of AdamW.
@@ -51,6 +61,7 @@ class EmojiClassifier(pl.LightningModule):
         labels: list[str],
         input_dim: int = 768,
         encoder: str = "emotion2vec_base",
+        weights_sha256: str | None = None,
         hidden_dim: int = 512,
         dropout: float = 0.2,
         lr: float = 1e-4,
@@ -60,6 +71,7 @@ class EmojiClassifier(pl.LightningModule):
     ) -> None:
         super().__init__()
         _check_shares(dropout=dropout, label_smoothing=label_smoothing, warmup=warmup)
+        _check_sizes(hidden_dim=hidden_dim, lr=lr, weight_decay=weight_decay)
         self.save_hyperparameters()
         self.labels = labels
         self.lr, self.weight_decay, self.warmup = lr, weight_decay, warmup
@@ -67,7 +79,7 @@ class EmojiClassifier(pl.LightningModule):
         self.loss = nn.CrossEntropyLoss(label_smoothing=label_smoothing)
         metrics = MetricCollection(
             {
-                "macro_f1": MulticlassF1Score(len(labels), average="macro"),
+                "macro_f1": MacroF1(len(labels), average="none"),
                 "accuracy": MulticlassAccuracy(len(labels), average="micro"),
             }
         )
@@ -149,6 +161,7 @@ class EmojiClassifier(pl.LightningModule):
                 f"the checkpoint was trained on the labels {list(labels)}, the data has {list(self.labels)}; "
                 "give --data.labels in the checkpoint's order"
             )
+        self._check_encoder(checkpoint.get("hyper_parameters", {}))
         own = self.state_dict()
         stored = checkpoint["state_dict"]
         for name in sorted(own.keys() | stored.keys()):
@@ -160,10 +173,29 @@ class EmojiClassifier(pl.LightningModule):
                     "use embeddings of the encoder and the --model.* options that it was trained with"
                 )
 
+    def _check_encoder(self, trained: Mapping[str, Any]) -> None:
+        """Compare weights where both sides know them, names otherwise."""
+        own = self.hparams
+        kind = "weights_sha256" if trained.get("weights_sha256") and own["weights_sha256"] else "encoder"
+        if kind in trained and trained[kind] != own[kind]:
+            raise CheckpointError(
+                f"the checkpoint was trained on embeddings of {trained.get('encoder')} ({kind} {trained[kind]}), the "
+                f"data has those of {own['encoder']} ({own[kind]}); give --data.store the store it was trained on"
+            )
+
 
 def _output(batch: LabelledBatch, logits: Tensor) -> dict[str, Tensor]:
     """What evaluation steps return: row (B,) int64 in the corpus, label (B,) int64, logits (B, K) float32."""
     return {"row": batch.row, "label": batch.label, "logits": logits}
+
+
+def _check_sizes(*, hidden_dim: int, lr: float, weight_decay: float) -> None:
+    if hidden_dim < 1:
+        raise ConfigError(f"--model.hidden_dim is {hidden_dim}; expected at least 1 unit")
+    if not 0 < lr < math.inf:
+        raise ConfigError(f"--model.lr is {lr}; expected a learning rate above 0")
+    if not 0 <= weight_decay < math.inf:
+        raise ConfigError(f"--model.weight_decay is {weight_decay}; expected 0 or more")
 
 
 def _check_shares(**shares: float) -> None:

@@ -84,6 +84,14 @@ BROKEN = {
     "no encoder": (damage(lambda c: c["config"].pop("encoder")), r"config lacks \['encoder'\]"),
     "other width": (damage(lambda c: c["config"].update(hidden_dim=5)), r"net\.0\.bias holds \(4,\)"),
     "missing layer": (damage(lambda c: c["model_state_dict"].pop("net.6.bias")), r"net\.6\.bias holds nothing"),
+    "newer": (damage(lambda c: c.update(format_version=99)), "format_version is 99, this program reads 1"),
+    "size as text": (damage(lambda c: c["config"].update(input_dim="6")), "expected sizes above 0"),
+    "encoder number": (damage(lambda c: c["config"].update(encoder=7)), "encoder as text"),
+    "number as tensor": (
+        damage(lambda c: c["model_state_dict"].update({"net.0.bias": 1})),
+        "net.0.bias in model_state",
+    ),
+    "NaN": (damage(lambda c: c["model_state_dict"]["net.3.bias"].fill_(float("nan"))), "finite numbers"),
     "label count": (damage(lambda c: c["config"].update(num_labels=4)), "num_labels is 4, label2id has 3"),
 }
 

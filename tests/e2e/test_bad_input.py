@@ -1,6 +1,7 @@
 """Bad input gets one error with place, finding, expectation and cure; exit code 2; no traceback."""
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -196,6 +197,97 @@ def test_a_gpu_that_is_not_there(fails: Run, tmp_path: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     assert "GPU" in fails("fit", "--trainer.accelerator", "gpu", "--trainer.default_root_dir", tmp_path).upper()
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--trainer.accelerator", "nonsense"], "nonsense"),
+        (["--trainer.strategy", "nonsense"], "nonsense"),
+        (["--model.lr", "-1"], r"--model\.lr is -1"),
+        (["--model.hidden_dim", "0"], r"--model\.hidden_dim is 0"),
+        (["--model.weight_decay", "-1"], r"--model\.weight_decay is -1"),
+        (["--seed_everything", "-1"], "-1 is not in bounds"),
+        (["--early_stopping.monitor", "nothing"], "nothing"),
+        (["--trainer.max_epochs", "0"], "nothing was trained"),
+        (["--data.batch_size", "x"], "batch_size"),
+    ],
+)
+def test_a_fit_that_cannot_be_keeps_the_earlier_run(
+    fails: Run, corpus: Path, store: Path, words: list[str], reason: str
+) -> None:
+    main([str(word) for word in fit(corpus, store)])
+    before = (corpus.parent / "run" / "checkpoints" / "best.ckpt").read_bytes()
+    assert re.search(reason, fails(*fit(corpus, store), *words))
+    assert (corpus.parent / "run" / "checkpoints" / "best.ckpt").read_bytes() == before
+    main(["test", "--trainer.default_root_dir", str(corpus.parent / "run"), "--trainer.enable_progress_bar", "false"])
+
+
+def test_going_on_from_another_runs_checkpoint_keeps_the_run_that_was_here(corpus: Path, store: Path) -> None:
+    main([str(word) for word in fit(corpus, store)])
+    run = corpus.parent / "run"
+    shutil.copytree(run, corpus.parent / "other")
+    before = (run / "checkpoints" / "best.ckpt").read_bytes()
+    checkpoint = corpus.parent / "other" / "checkpoints" / "last.ckpt"
+    main([str(word) for word in fit(corpus, store, "--ckpt_path", checkpoint, "--trainer.max_epochs", 2)])
+    assert (run / "previous" / "1" / "checkpoints" / "best.ckpt").read_bytes() == before
+
+
+def test_embeddings_of_another_encoder_of_the_same_size_are_refused(fails: Run, corpus: Path, store: Path) -> None:
+    main([str(word) for word in fit(corpus, store)])
+    other = shutil.copytree(store, corpus.parent / "other")
+    (other / "spec.json").write_text((store / "spec.json").read_text().replace('"logmel"', '"emotion2vec_base"'))
+    for verb in ("test", "export"):
+        error = fails(verb, "--trainer.default_root_dir", corpus.parent / "run", "--data.store", other)
+        assert re.search(r"trained on embeddings of logmel .* the data has those of emotion2vec_base", error)
+
+
+@pytest.mark.parametrize("content", [b"text", b"", "bundle", "list"])
+@pytest.mark.parametrize("verb", ["test", "export", "fit"])
+def test_a_checkpoint_that_is_none(fails: Run, tmp_path: Path, verb: str, content: bytes | str) -> None:
+    import torch
+
+    file = tmp_path / "x.ckpt"
+    if isinstance(content, bytes):
+        file.write_bytes(content)
+    else:
+        torch.save({"model_state_dict": {}} if content == "bundle" else [1], file)
+    error = fails(verb, "--ckpt_path", file, "--trainer.default_root_dir", tmp_path / "run")
+    assert re.search(r"x\.ckpt: .*expected a \.ckpt that `emoji-lightning fit` wrote", error)
+
+
+def test_paths_that_cannot_be_written(fails: Run, corpus: Path, store: Path) -> None:
+    blocked = corpus / "below-a-file"
+    for words in (
+        ("embed", corpus, "--store", blocked, "--encoder", "logmel"),
+        ("split", corpus, "--output", blocked / "x.csv", "--dev", 3, "--test", 3),
+        fit(corpus, store, "--trainer.default_root_dir", blocked),
+    ):
+        assert "labels.csv" in fails(*words)
+    assert "is the manifest itself" in fails("split", corpus, "--output", corpus)
+
+
+def test_a_rehearsal_replaces_no_numbers(corpus: Path, store: Path) -> None:
+    main([str(word) for word in fit(corpus, store)])
+    run = ["--trainer.default_root_dir", str(corpus.parent / "run"), "--trainer.enable_progress_bar", "false"]
+    main(["test", *run])
+    before = (corpus.parent / "run" / "predictions.test.parquet").read_bytes()
+    main(["test", *run, "--trainer.fast_dev_run", "true", "--data.batch_size", "1"])
+    assert (corpus.parent / "run" / "predictions.test.parquet").read_bytes() == before
+
+
+def test_nothing_to_evaluate_is_an_error(fails: Run, corpus: Path, store: Path) -> None:
+    main([str(word) for word in fit(corpus, store)])
+    run = ("--trainer.default_root_dir", corpus.parent / "run", "--trainer.enable_progress_bar", "false")
+    assert "no utterance was evaluated" in fails("test", *run, "--trainer.limit_test_batches", 0)
+
+
+def test_audio_of_another_corpus_with_the_same_names_is_missing(fails: Run, corpus: Path, store: Path) -> None:
+    other = corpus.parent / "elsewhere" / "labels.csv"
+    other.parent.mkdir()
+    shutil.copy(corpus, other)
+    error = fails("embed", other, "--store", store, "--encoder", "logmel")
+    assert "24 of 24 utterances have audio that cannot be used" in error
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def test_two_corpora_with_the_same_names_never_get_each_other_s_keys(
         copied = read_manifest(tmp_path / f"copy of {corpus}" / "list.csv")
         assert manifest_keys(copied, store) == [expected[0][0], None]
     with pytest.raises(AudioError, match=r"other\.wav: no such file, and the store knows 2 others named 'audio/other"):
-        DigestCache(store).digest("audio/other.wav", tmp_path / "audio" / "other.wav")
+        DigestCache(store).digest("audio/other.wav", tmp_path / "audio" / "other.wav", by_name=True)
 
 
 def test_corpora_that_share_names_are_not_hashed_again_and_again(
@@ -213,7 +213,7 @@ def test_what_two_programs_found_out_is_merged(store: EmbeddingStore) -> None:
     two.remember("b.wav", nowhere, FileDigest(3, 4, "bb"))
     one.save()
     two.save()
-    assert [DigestCache(store).digest(name, nowhere) for name in ("a.wav", "b.wav")] == ["aa", "bb"]
+    assert [DigestCache(store).digest(name, nowhere, by_name=True) for name in ("a.wav", "b.wav")] == ["aa", "bb"]
 
 
 @pytest.mark.parametrize("error", [PermissionError("read only"), OSError(28, "No space left on device")])
