@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from emoji_lightning.code_pages import LOST_BYTES, bytes_behind, repair_encoding
 from emoji_lightning.errors import LabelError, join_problems
 
 NONE = "<none>"
@@ -21,8 +22,6 @@ CARD_LABELS: tuple[str, ...] = (NONE, "😭", "😂", "😊", "😍", "🙏", "�
 """Labels of the public speech2emoji classifier, in the order of its model card."""
 
 _VARIATION_AND_SKIN = re.compile("[\ufe0f\U0001f3fb-\U0001f3ff]")
-# Bytes that neither cp1253 nor cp1252 can show: whoever reads UTF-8 by these code pages drops them.
-_LOST_BYTES = bytes([0x81, 0x8D, 0x8F, 0x90, 0x9D])
 # Not str.strip(): that takes U+00A0 too, which is the last byte of a broken 😠.
 _BLANKS = " \t\r\n\v\f"
 _SAME_FEELING = (
@@ -54,7 +53,7 @@ def normalize_label(text: str) -> str:
     """
     import emoji
 
-    label = unicodedata.normalize("NFC", _repair_encoding(text.strip(_BLANKS)).strip())
+    label = unicodedata.normalize("NFC", repair_encoding(text.strip(_BLANKS)).strip())
     if label.lower() == NONE:
         return NONE
     if re.fullmatch(r"(:[^:\s]+:)+", label):
@@ -223,48 +222,19 @@ class LabelSet:
 
     def _candidates_for_lost_bytes(self, label: str) -> list[str]:
         """Return the emoji of this set that look like `label` once the bytes no code page can show are gone."""
-        found = _bytes_behind(label.replace("\ufffd", ""))
+        found = bytes_behind(label.replace("\ufffd", ""))
         if not found or label.isascii():
             return []
         return [
             each
             for each in self.labels
-            if found in {(each + ending).encode().translate(None, _LOST_BYTES) for ending in ("", "\ufe0f")}
+            if found in {(each + ending).encode().translate(None, LOST_BYTES) for ending in ("", "\ufe0f")}
         ]
 
     def _nearest(self, text: str) -> str | None:
         words = {word: label for label in reversed(self.labels) for word in _names_of(label)}
         near = difflib.get_close_matches(text.strip(":").lower(), words, n=1)
         return words[near[0]] if near else None
-
-
-def _repair_encoding(text: str) -> str:
-    """Undo UTF-8 read by a code page; the Greek one first, which ftfy does not know."""
-    import emoji
-    import ftfy
-
-    if text.isascii():
-        return text
-    decoded = _bytes_behind(text).decode(errors="replace")
-    if decoded and emoji.purely_emoji(decoded):
-        return decoded
-    # fix_encoding, not fix_text: the latter also straightens quotes, which are bytes of broken emoji.
-    return ftfy.fix_encoding(text)
-
-
-def _bytes_behind(text: str) -> bytes:
-    """Return the bytes that were read by cp1253, with cp1252 and latin-1 in its gaps; empty if it was not so."""
-    found = bytearray()
-    for char in text:
-        for codec in ("cp1253", "cp1252", "latin-1"):
-            try:
-                found += char.encode(codec)
-                break
-            except UnicodeEncodeError:
-                continue
-        else:
-            return b""
-    return bytes(found)
 
 
 def _names_of(label: str) -> list[str]:

@@ -23,7 +23,26 @@ from emoji_lightning.manifest_rows import (
     TableBuilder,
 )
 
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au", ".m4a", ".mp4", ".aac", ".wma")
+# Also what cannot be decoded: such a file in a folder is reported, not passed over.
+AUDIO_SUFFIXES = frozenset(
+    [
+        ".wav",
+        ".flac",
+        ".ogg",
+        ".oga",
+        ".opus",
+        ".mp3",
+        ".aif",
+        ".aiff",
+        ".au",
+        ".caf",
+        ".w64",
+        ".m4a",
+        ".mp4",
+        ".aac",
+        ".wma",
+    ]
+)
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
 

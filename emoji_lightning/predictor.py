@@ -12,8 +12,7 @@ from emoji_lightning.audio import load_waveform
 from emoji_lightning.bundle.bundle import Bundle, read_bundle
 from emoji_lightning.embedding.encoder import Encoder, load_encoder
 from emoji_lightning.errors import AudioError, CheckpointError
-
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".au", ".caf", ".w64"})
+from emoji_lightning.manifest_readers import AUDIO_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,8 @@ def _check_encoder(bundle: Bundle, encoder: Encoder) -> None:
             f"encoder {encoder.spec.encoder} makes {encoder.spec.dim}-d embeddings, the head takes "
             f"{bundle.input_dim}-d ones of {bundle.encoder}; give --encoder the one it was trained on"
         )
-    trained_on = bundle.summary.get("model", {}).get("embedding", {}).get("weights_sha256")
+    embedding = bundle.summary.get("model", {}).get("embedding", {})
+    trained_on = embedding.get("weights_sha256")
     if trained_on is None and encoder.spec.encoder != bundle.encoder:
         raise CheckpointError(
             f"the head was trained on embeddings of {bundle.encoder}, --encoder is {encoder.spec.encoder}; "
@@ -109,6 +109,12 @@ def _check_encoder(bundle: Bundle, encoder: Encoder) -> None:
         raise CheckpointError(
             f"encoder {encoder.spec.encoder} has weights {str(encoder.spec.weights_sha256)[:12]}, the head was trained "
             f"on embeddings of {bundle.encoder} with weights {str(trained_on)[:12]}; give --encoder that folder"
+        )
+
+    if embedding.get("config_sha256") not in (None, encoder.spec.config_sha256):
+        raise CheckpointError(
+            f"encoder {encoder.spec.encoder} has another config.yaml than the one that the head was trained on; "
+            "give --encoder the folder as it was downloaded"
         )
 
 

@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "emoji_lightning"
 FLOW = [
     "errors",
     "files",
+    "code_pages",
     "labels",
     "manifest_rows",
     "manifest_readers",
@@ -83,4 +84,4 @@ def test_no_file_is_longer_than_three_hundred_lines() -> None:
     lengths = {
         str(module.relative_to(PACKAGE)): len(module.read_text(encoding="utf-8").splitlines()) for module in MODULES
     }
-    assert not {name: length for name, length in lengths.items() if length > 310}
+    assert not {name: length for name, length in lengths.items() if length > 300}

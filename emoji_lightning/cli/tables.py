@@ -53,11 +53,16 @@ def _best_caption() -> str:
     )
 
 
+def _best_file(trainer: pl.Trainer) -> str:
+    file = Path(str(getattr(trainer.checkpoint_callback, "best_model_path", "")))
+    return str(file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file)
+
+
 def print_fit(trainer: pl.Trainer, folder: Path) -> None:
     """Print the best dev macro-F1 and what to do next."""
     score = getattr(trainer.checkpoint_callback, "best_model_score", None)
     if score is not None:
-        print(f"best dev/macro_f1 {float(score):.4f}, {trainer.global_step} steps: {folder}/checkpoints/best.ckpt")
+        print(f"best dev/macro_f1 {float(score):.4f}, {trainer.global_step} steps: {_best_file(trainer)}")
     if trainer.global_step < FEW_STEPS:
         print(f"only {trainer.global_step} steps were made; a small corpus wants configs/experiment/small.yaml")
     option = "" if str(folder) == DEFAULT else f" --trainer.default_root_dir {folder}"
