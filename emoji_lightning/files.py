@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from uuid import uuid4
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
@@ -13,7 +14,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         write: Called with the temporary path. If it raises, `path` stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
     try:
         write(temporary)
         with temporary.open("rb") as written:

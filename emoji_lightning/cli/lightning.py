@@ -8,7 +8,7 @@ import lightning.pytorch as pl
 import yaml
 from jsonargparse import ArgumentError, set_parsing_settings
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 from omegaconf.errors import OmegaConfBaseException
 
@@ -23,6 +23,7 @@ from emoji_lightning.model.classifier import EmojiClassifier
 
 PARSER_MODE = "omegaconf+"
 """The mode that interpolates across overlays and lets the command line override: "omegaconf" does neither."""
+BATCHES_PER_DRAWING = 20
 DECIDED_HERE = {"verbose", "return_predictions"}
 """Arguments of Trainer's methods that are no options: numbers are printed in one table, predictions are written."""
 
@@ -48,6 +49,18 @@ def run(verb: str, words: Sequence[str]) -> None:
         # Lightning and torch refuse values of options in these; --debug shows where.
         reason = str(error).strip() or type(error).__name__
         raise ConfigError(f"{verb} stopped: {reason}\ncheck the options, or add --debug to see where") from error
+
+
+class CalmProgressBar(RichProgressBar):
+    """Rich's bar, drawn every 20 batches: after each, as Lightning does, it took a tenth of an epoch."""
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Draw the bar if it is time, and at the end of the epoch."""
+        done = batch_idx + 1
+        if done % BATCHES_PER_DRAWING == 0 or done == self.total_train_batches:
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
 
 class SaveRunConfig(SaveConfigCallback):
@@ -129,6 +142,7 @@ class EmojiCLI(LightningCLI):
 
     def fit(self, **options: Any) -> None:
         """Train; an earlier run in the folder is kept, and is put back if this one comes to nothing."""
+        self._calm_progress_bar()
         self.config["fit"].data.labels = self.datamodule.label_names  # so that later verbs number them the same
         if self.trainer.is_global_zero:
             tables.print_absent_labels(self.datamodule.corpus)
@@ -144,6 +158,12 @@ class EmojiCLI(LightningCLI):
             raise ConfigError(f"nothing was trained in {self.folder}: no epoch ended; check --trainer.max_epochs")
         if self.trainer.is_global_zero:
             tables.print_fit(self.trainer, self.folder)
+
+    def _calm_progress_bar(self) -> None:
+        callbacks: list[Any] = self.trainer.callbacks  # type: ignore[attr-defined]
+        self.trainer.callbacks = [  # type: ignore[attr-defined]
+            CalmProgressBar() if type(each) is RichProgressBar else each for each in callbacks
+        ]
 
     def _make_room(self, ckpt_path: str | None) -> run_folder.MovedFiles | None:
         goes_on = ckpt_path is not None and Path(ckpt_path).resolve().parents[1] == self.folder.resolve()
