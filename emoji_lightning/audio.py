@@ -7,8 +7,12 @@ resampler the embedding of the same 24 kHz file moves by 5 % of its length, more
 import hashlib
 import io
 import os
+import re
+import stat
 import struct
 from codecs import getincrementaldecoder
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +35,12 @@ _UNKNOWN_SIZE = 0x7FFF_0000
 # Seeking in these is exact to the sample only from the beginning: the decoder carries state from frame to frame.
 _SEQUENTIAL_FORMATS = frozenset({"MP3", "OGG"})
 _MAX_OGG_PAGE = 27 + 255 + 255 * 255
+# What libsndfile says of a FLAC that was streamed, its number of samples left at 0.
+_UNKNOWN_FRAMES = 2**63 - 1
+# Lengths in the log of libsndfile: AIFF `SSND`, W64 `riff`, AU `Data Size`, CAF `data`.
+_LOGGED_LENGTH = re.compile(r"^ *(?:SSND|riff|Data Size|data) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
+# A damaged header that says 1 Hz would have a minute resampled to gigabytes.
+_MIN_RATE = 1_000
 _Stream = io.BufferedReader | io.BytesIO
 _LFS_POINTER = b"version https://git-lfs"
 
@@ -49,10 +59,10 @@ def load_waveform(
         Waveform (T,) float32. Full scale is 1; float files may exceed it and are kept as they are.
 
     Raises:
-        AudioError: The file is missing, a folder, empty, not audio, cut off, holds NaN or infinite samples, or does not
-            contain the segment. The message names the file and the reason.
+        AudioError: The file is missing, a folder, a pipe, empty, not audio, cut off, holds NaN or infinite samples, or
+            does not contain the segment. The message names the file and the reason.
     """
-    with _open(path) as stream:
+    with _reading(path) as stream:
         return _decode(stream, str(path), start, end)
 
 
@@ -80,9 +90,9 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     """Read a whole file.
 
     Raises:
-        AudioError: The file is missing, a folder, or cannot be read.
+        AudioError: The file is missing, a folder, a pipe, or cannot be read.
     """
-    with _open(path) as stream:
+    with _reading(path) as stream:
         return stream.read()
 
 
@@ -98,9 +108,9 @@ def audio_key(path: str | os.PathLike[str], start: float | None = None, end: flo
         64 hexadecimal digits: the SHA-256 of the file's bytes, for a segment that of the file's digest and its times.
 
     Raises:
-        AudioError: The file is missing, a folder, or cannot be read.
+        AudioError: The file is missing, a folder, a pipe, or cannot be read.
     """
-    with _open(path) as stream:
+    with _reading(path) as stream:
         return segment_key(hashlib.file_digest(stream, "sha256").hexdigest(), start, end)
 
 
@@ -116,15 +126,28 @@ def segment_key(file_digest: str, start: float | None = None, end: float | None 
     return hashlib.sha256(f"{file_digest}:{times}".encode()).hexdigest()
 
 
-def _open(path: str | os.PathLike[str]) -> io.BufferedReader:
+@contextmanager
+def _reading(path: str | os.PathLike[str]) -> Iterator[io.BufferedReader]:
+    """Open a file; whatever the system says then, and while it is read, is an AudioError."""
     try:
-        return Path(path).open("rb")
+        with _open(path) as stream:
+            yield stream
     except FileNotFoundError:
         raise AudioError(f"{path}: no such file") from None
     except IsADirectoryError:
         raise AudioError(f"{path}: is a folder, an audio file is needed") from None
     except OSError as error:
         raise AudioError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def _open(path: str | os.PathLike[str]) -> io.BufferedReader:
+    try:
+        mode = Path(path).stat().st_mode
+    except ValueError as error:  # a NUL or half a character in the name
+        raise AudioError(f"{path}: cannot be read ({error})") from None
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a pipe would wait for its writer, for ever
+        raise AudioError(f"{path}: is a pipe or device, an audio file is needed")
+    return Path(path).open("rb")
 
 
 def _decode(stream: _Stream, name: str, start: float | None, end: float | None) -> NDArray[np.float32]:
@@ -150,9 +173,12 @@ def _read_samples(
     """Return samples (frames, channels) float32 at the file's own rate (Hz)."""
     try:
         with soundfile.SoundFile(stream) as sound:
+            _check_header(sound, name)
             first, last = _segment_frames(sound.frames, sound.samplerate, name, start, end)
-            origin = 0 if sound.format in _SEQUENTIAL_FORMATS else first
-            sound.seek(origin)
+            # In GSM 6.10, as in a telephone's WAV, libsndfile cannot seek at all.
+            origin = 0 if sound.format in _SEQUENTIAL_FORMATS or not sound.seekable() else first
+            if origin:
+                sound.seek(origin)
             samples = sound.read(last - origin, dtype="float32", always_2d=True)
             rate = int(sound.samplerate)
     # MemoryError: a damaged MP3 header promises terabytes.
@@ -163,6 +189,19 @@ def _read_samples(
             f"{name}: is cut off: its header promises {last} samples, {origin + len(samples)} are there; copy it again"
         )
     return samples[first - origin :], rate
+
+
+def _check_header(sound: soundfile.SoundFile, name: str) -> None:
+    if sound.frames == _UNKNOWN_FRAMES:
+        raise AudioError(f"{name}: its header does not say how long it is; write it again: ffmpeg -i OLD.flac NEW.flac")
+    if sound.samplerate < _MIN_RATE:
+        raise AudioError(f"{name}: its header says {sound.samplerate} Hz, at least {_MIN_RATE} Hz are needed")
+    # Cut files of other formats libsndfile shortens, too, but its log tells.
+    for promised, found in _LOGGED_LENGTH.findall(sound.extra_info):
+        if int(found) < int(promised) < _UNKNOWN_SIZE:
+            raise AudioError(
+                f"{name}: is cut off: its header promises {promised} bytes, {found} are there; copy it again"
+            )
 
 
 def _segment_frames(frames: int, rate: int, name: str, start: float | None, end: float | None) -> tuple[int, int]:
@@ -190,15 +229,18 @@ def _check_finite(waveform: NDArray[np.float32], rate: int, name: str) -> None:
 def _check_wav_is_whole(stream: _Stream, size: int, name: str) -> None:
     """Compare the length of the data chunk with the file: libsndfile shortens a cut WAV without a word."""
     head = stream.read(12)
-    if head[:4] in (b"RIFF", b"RIFX") and head[8:12] == b"WAVE":
-        order = "<" if head[:4] == b"RIFF" else ">"
-        position = 12
+    if head[:4] in (b"RIFF", b"RIFX", b"RF64") and head[8:12] == b"WAVE":
+        order = ">" if head[:4] == b"RIFX" else "<"
+        position, length64 = 12, None
         while position + 8 <= size:
             stream.seek(position)
             chunk, length = struct.unpack(f"{order}4sI", stream.read(8))
             position += 8
+            if chunk == b"ds64":  # an RF64 has the length of its data here
+                (length64,) = struct.unpack("<8xQ", stream.read(16).ljust(16, b"\0"))
             if chunk == b"data":
-                if size - position < length < _UNKNOWN_SIZE:
+                length, unknown = (length, _UNKNOWN_SIZE) if length64 is None else (length64, 2**63)
+                if size - position < length < unknown:
                     raise AudioError(
                         f"{name}: is cut off: its header promises {length} bytes of audio, "
                         f"{size - position} are there; copy it again"

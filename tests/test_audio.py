@@ -1,5 +1,6 @@
 import hashlib
 import io
+import os
 import shutil
 import struct
 from collections.abc import Callable
@@ -116,6 +117,15 @@ def test_other_chunks_around_the_samples_do_not_matter(tone: Path) -> None:
         decode((data[:36] + odd + data[36:])[:-2], "a.wav")
 
 
+def test_a_telephone_wav_that_cannot_be_sought_in_is_read(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.wav", sine(8_000, 440), 8_000, "GSM610")
+    waveform = load_waveform(file)
+    assert np.corrcoef(waveform[:16_000], sine(16_000, 440))[0, 1] > 0.98
+    segment = load_waveform(file, start=0.25, end=0.75)
+    assert segment.shape == (8_000,)
+    assert np.abs(segment - waveform[4_000:12_000])[EDGE:-EDGE].max() < 1e-3
+
+
 def test_bytes_and_file_give_the_same(tone: Path) -> None:
     data = read_bytes(tone)
     assert data == tone.read_bytes()
@@ -206,6 +216,13 @@ def make_bad_value(path: Path, value: float) -> None:
         (lambda path: make_rising(path, -500, "mp3"), r"is cut off: its header promises 24000 samples, \d+ are there"),
         (lambda path: make_rising(path, -2, "ogg"), r"is cut off in the middle of a page; copy it again"),
         (lambda path: make_rising(path, -2, "ogg", "OPUS"), r"is cut off in the middle of a page; copy it again"),
+        (lambda path: make_rising(path, -1, "rf64"), r"is cut off: .* 48000 bytes of audio, 47999 are there"),
+        (lambda path: make_rising(path, 20_000, "aiff"), r"is cut off: its header promises 48008 bytes, \d+ are there"),
+        (
+            lambda path: make_rising(path, 20_000, "w64"),
+            r"is cut off: its header promises 48104 bytes, 20000 are there",
+        ),
+        (lambda path: make_rising(path, 20_024, "au"), r"is cut off: its header promises 48000 bytes, 20000 are there"),
         (lambda path: make_bad_value(path, np.nan), r"1 of 16000 samples are NaN or infinite, the first at 0\.500 s"),
         (lambda path: make_bad_value(path, -np.inf), r"1 of 16000 samples are NaN or infinite, the first at 0\.500 s"),
         (lambda path: write(path, np.zeros(0)), r"holds no samples"),
@@ -222,7 +239,8 @@ def make_bad_value(path: Path, value: float) -> None:
             "cut wav",
             "cut by a byte",
         ),
-        *("cut header", "8 bytes", "cut flac", "cut mp3", "cut vorbis", "cut opus", "NaN", "Inf", "no samples"),
+        *("cut header", "8 bytes", "cut flac", "cut mp3", "cut vorbis", "cut opus"),
+        *("cut RF64", "cut AIFF", "cut W64", "cut AU", "NaN", "Inf", "no samples"),
     ],
 )
 def test_bad_files_are_named_with_the_reason(tmp_path: Path, make: Callable[[Path], object], reason: str) -> None:
@@ -237,6 +255,49 @@ def test_whatever_else_the_system_says_is_passed_on(tmp_path: Path) -> None:
     (tmp_path / "loop.wav").symlink_to(tmp_path / "loop.wav")
     with pytest.raises(AudioError, match=r"loop\.wav: cannot be read \(Too many levels of symbolic links\)"):
         load_waveform(tmp_path / "loop.wav")
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.wav")
+    writer = os.open(tmp_path / "pipe.wav", os.O_RDWR)  # so that a fault here fails the test and does not hang it
+    try:
+        with pytest.raises(AudioError, match=r"pipe\.wav: is a pipe or device, an audio file is needed"):
+            load_waveform(tmp_path / "pipe.wav")
+    finally:
+        os.close(writer)
+
+
+@pytest.mark.parametrize("read", [load_waveform, audio_key, read_bytes])
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("/dev/null", r"is a pipe or device"),
+        ("a\0b.wav", r"cannot be read \(embedded null byte\)"),
+        ("half \ud83d.wav", r"cannot be read \('utf-8' codec can't encode"),
+        # It opens, but reading it fails, as files on a damaged disk do.
+        ("/proc/self/mem", r"cannot be read \((Input/output error|Invalid argument)\)"),
+    ],
+)
+def test_what_cannot_be_opened_or_read_is_an_audio_error(read: Callable[[str], object], path: str, reason: str) -> None:
+    if path.startswith("/") and not Path(path).exists():
+        pytest.skip(f"this system has no {path}")
+    with pytest.raises(AudioError, match=rf"^{path}: {reason}"):
+        read(path)
+
+
+def test_a_streamed_flac_that_leaves_its_length_open_is_refused_with_the_cure(tmp_path: Path) -> None:
+    data = bytearray(write(tmp_path / "a.flac", sine(16_000, 440)).read_bytes())
+    data[21] &= 0xF0
+    data[22:26] = bytes(4)
+    with pytest.raises(AudioError, match=r"^a: its header does not say how long it is; write it again: ffmpeg"):
+        decode(bytes(data), "a")
+
+
+def test_a_sampling_rate_that_would_fill_the_memory_is_refused(tone: Path) -> None:
+    data = bytearray(tone.read_bytes())
+    data[24:28] = struct.pack("<I", 1)
+    with pytest.raises(AudioError, match=r"^a: its header says 1 Hz, at least 1000 Hz are needed"):
+        decode(bytes(data), "a")
 
 
 def test_an_mp3_header_that_promises_terabytes_is_an_audio_error() -> None:
