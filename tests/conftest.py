@@ -75,7 +75,7 @@ METAS = {"file_path_metas": {"init_param": "emotion2vec_base.pt", "config": "con
 def skip_without_funasr() -> None:
     """Look for funasr without importing it: the tests also watch what its import does to a process."""
     if find_spec("funasr") is None:
-        pytest.skip("funasr is not installed (extra: extract)")
+        pytest.skip("funasr is not installed (extra: dev)")
 
 
 @pytest.fixture(scope="session")
@@ -84,8 +84,7 @@ def build_model() -> Callable[[Path, str], Path]:
     skip_without_funasr()
     import torch
     from omegaconf import OmegaConf
-
-    from emoji_lightning.embedding.emotion2vec import undisturbed
+    from quiet_funasr import undisturbed
 
     def build(folder: Path, config_text: str) -> Path:
         folder.mkdir()

@@ -1,70 +1,81 @@
-"""emotion2vec through funasr's own model code, loaded strictly and without its side effects."""
+"""emotion2vec from its released files: configuration and weights checked to the last key, then the own forward pass."""
 
 import json
-import logging
-import os
-import random
-import re
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import file_digest
-from io import StringIO
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
+from emoji_lightning.embedding.architecture import Architecture
 from emoji_lightning.embedding.encoder import Encoder
+from emoji_lightning.embedding.network import Network
+from emoji_lightning.embedding.planner import BatchLimits
 from emoji_lightning.embedding.spec import EmbeddingSpec
+from emoji_lightning.embedding.workers import Workers
 from emoji_lightning.errors import EncoderError
 
-MIN_SAMPLES = 400
-"""The receptive field of the convolutions, 25 ms; shorter input raises inside conv1d."""
 OWN_PREFIXES = ("blocks.", "norm.", "modality_encoders.")
 WRAPPED = "d2v_model."
 """Before each key of the published plus models, which were fine-tuned as a part of a classifier; base has none."""
 DECODER = ".decoder."
 """Part of the pretraining loss; embeddings do not touch it."""
-MAX_CACHED_FRAMES = 1500
-"""ALiBi biases are cached at the size of the longest utterance so far and never freed: 432 MB after one minute."""
-# funasr evaluates this text as Python: let through nothing but lists of numbers and one factor below 100.
-_LAYERS = r"\[(\(\d{1,4},\d{1,3},\d{1,3}\),?)+\](\*\d{1,2})?"
-_FRONT_END = re.compile(rf"{_LAYERS}(\+{_LAYERS})*")
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+LONG_FRAMES = 1_850
+"""From 37 s on attention takes more memory than all else."""
+FRAME_BYTES = 64 << 10
+"""Of one padded frame in fp32 on a GPU: an estimate from the widths of the blocks, with room for the allocator."""
+MAX_PADDED_FRAMES = 1 << 16
+"""22 minutes of audio: larger products are no faster, and four such batches of waveforms wait in memory."""
+FRONT_END_BYTES = 3 << 30
+"""Of the front end, which runs in pieces of fixed size, in fp32 on a GPU."""
 
 
 class Emotion2vecEncoder(Encoder):
     """Utterance embedding: the mean over frames of the last layer, extra tokens dropped.
 
-    The waveform is layer-normed over its own length first, as funasr's `inference` does; vectors equal those of
-    `AutoModel(...).generate(granularity="utterance", extract_embedding=True)`.
+    Vectors equal those of funasr's `AutoModel(...).generate(granularity="utterance", extract_embedding=True)`: in fp32
+    to 5e-5. On a CPU utterances are computed one by one, a worker per core, and the vector of an utterance is the same
+    to the bit whatever stands beside it; on a GPU they are padded to batches.
 
     Args:
         folder: `config.yaml`, weights, and `configuration.json` that names them.
         name: Name that the store records.
         device: "auto", "cpu", "cuda" or "cuda:N".
+        precision: "fp32" or "bf16".
+        max_frames: Frames of 20 ms in a batch; by default what 70 % of the GPU's free memory holds.
 
     Raises:
-        EncoderError: funasr or the device is missing, or the files of the folder do not fit each other.
+        EncoderError: The device is missing, or the files of the folder do not fit each other.
     """
 
-    def __init__(self, folder: Path, *, name: str, device: str = "auto") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        name: str,
+        device: str = "auto",
+        precision: str = "fp32",
+        max_frames: int | None = None,
+    ) -> None:
         self._device = _choose_device(device)
         config_file, weights_file = _find_files(folder)
-        config = _read_config(config_file)
-        with undisturbed():
-            model = _build_model(config, config_file)
-        _load_weights(model, weights_file)
-        self._model = model.eval().requires_grad_(False).to(self._device)
-        self._normalize = bool(config.get("normalize", False))
+        self._architecture = _read_architecture(config_file)
+        weights = _read_weights(weights_file, self._architecture)
+        self._network = Network(self._architecture, weights, self._device, DTYPES[precision])
+        self._workers = Workers()
+        self._limits = self._choose_limits(max_frames, precision)
         self._spec = EmbeddingSpec(
             encoder=name,
-            dim=int(config["embed_dim"]),
+            dim=self._architecture.dim,
             weights_sha256=_sha256(weights_file),
             config_sha256=_sha256(config_file),
+            precision=precision,
             device=self._device.type,
         )
 
@@ -75,26 +86,49 @@ class Emotion2vecEncoder(Encoder):
 
     @property
     def min_samples(self) -> int:
-        """400 samples, 25 ms."""
-        return MIN_SAMPLES
+        """The receptive field of the convolutions: 400 samples, 25 ms."""
+        return self._architecture.receptive_field
 
-    @torch.no_grad()
+    @property
+    def limits(self) -> BatchLimits:
+        """On a CPU enough utterances to keep every worker busy; on a GPU as many padded frames as fit its memory."""
+        return self._limits
+
+    def num_frames(self, num_samples: int) -> int:
+        """Return the frames of so many samples."""
+        return self._architecture.num_frames(num_samples)
+
     def _embed(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
-        self._model.eval()  # a parent module's train() would make dropout draw other vectors each time
-        source = torch.from_numpy(waveform).to(self._device)
-        if self._normalize:
-            source = nn.functional.layer_norm(source, source.shape)
+        return np.asarray(self._run([waveform])[0])
+
+    def _embed_batch(self, waveforms: Sequence[NDArray[np.float32]]) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        if self._device.type != "cpu":
+            yield from enumerate(self._run(waveforms))
+            return
+        # The longest first, so that no worker is left with one while the others have nothing to do.
+        order = sorted(range(len(waveforms)), key=lambda position: -len(waveforms[position]))
+        done = self._workers.map(self._embed, [waveforms[position] for position in order])
+        yield from ((order[place], vector) for place, vector in done)
+
+    def _run(self, waveforms: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Embed utterances in one padded batch: (B, D) float32."""
+        tensors = [torch.from_numpy(waveform).to(self._device) for waveform in waveforms]
         # By default cuDNN convolutions run in TF32, 1e-3 off, while the spec promises fp32.
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            features = self._model.extract_features(source.view(1, -1), padding_mask=None)  # type: ignore[operator]
-        self._free_long_biases()
-        frames: NDArray[np.float32] = features["x"].squeeze(0).float().cpu().numpy()
-        return np.asarray(frames.mean(axis=0))
+            vectors: NDArray[np.float32] = self._network(tensors).cpu().numpy()
+        return vectors
 
-    def _free_long_biases(self) -> None:
-        biases: dict[str, Tensor] = self._model.alibi_biases  # type: ignore[assignment]
-        if any(bias.shape[-1] > MAX_CACHED_FRAMES for bias in biases.values()):
-            biases.clear()
+    def _choose_limits(self, max_frames: int | None, precision: str) -> BatchLimits:
+        if self._device.type == "cpu":
+            count = self._workers.count
+            return BatchLimits(window_frames=max_frames or 6_000 * count, window_utterances=16 * count)
+        size = DTYPES[precision].itemsize / 4
+        free, _ = torch.cuda.mem_get_info(self._device)
+        fitting = int((0.7 * free - FRONT_END_BYTES * size) / (FRAME_BYTES * size))
+        padded = max_frames or min(max(1, fitting), MAX_PADDED_FRAMES)
+        return BatchLimits(
+            window_frames=4 * padded, window_utterances=4_096, padded_frames=padded, long_frames=LONG_FRAMES
+        )
 
 
 def _choose_device(device: str) -> torch.device:
@@ -128,7 +162,7 @@ def _find_files(folder: Path) -> tuple[Path, Path]:
     return config, found
 
 
-def _read_config(file: Path) -> dict[str, Any]:
+def _read_architecture(file: Path) -> Architecture:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
@@ -136,56 +170,37 @@ def _read_config(file: Path) -> dict[str, Any]:
     try:  # OmegaConf reads 1e-05 as a number, PyYAML as text
         content: Any = OmegaConf.to_container(OmegaConf.load(file), resolve=True)
         config: dict[str, Any] = content["model_conf"]
-        front_end = str(config["modalities"]["audio"]["feature_encoder_spec"])
-        int(config["embed_dim"])
-    except (YAMLError, OmegaConfBaseException, KeyError, TypeError, ValueError, OSError) as error:
+        if content.get("model", "Emotion2vec") == "Emotion2vec":
+            return Architecture.from_config(config)
+    except ValueError as error:
+        raise EncoderError(f"{file}: {error}; download it again") from None
+    except (YAMLError, OmegaConfBaseException, KeyError, TypeError, AttributeError, OSError) as error:
         raise EncoderError(f"{file}: not the configuration of an emotion2vec model ({error!r})") from None
-    if content.get("model", "Emotion2vec") != "Emotion2vec":
-        raise EncoderError(f"{file}: describes the model {content['model']!r}; Emotion2vec is needed")
-    if not _FRONT_END.fullmatch(front_end.replace(" ", "")):
-        raise EncoderError(
-            f"{file}: feature_encoder_spec is {front_end[:80]!r}; only lists of (channels, kernel, stride) are taken, "
-            "since funasr would run it as Python"
-        )
-    return config
+    raise EncoderError(f"{file}: describes the model {content['model']!r}; Emotion2vec is needed")
 
 
-def _build_model(config: Mapping[str, Any], file: Path) -> nn.Module:
-    try:
-        from funasr.models.emotion2vec.model import Emotion2vec
-    except (ImportError, OSError) as error:  # OSError: a torchaudio built for another torch
-        raise EncoderError(
-            f"emotion2vec needs funasr ({error}); install it with `pip install 'emoji-lightning[extract]'`"
-        ) from None
-    try:
-        model: nn.Module = Emotion2vec(model_conf=dict(config))
-    except Exception as error:  # whatever funasr raises for values that it cannot use
-        raise EncoderError(f"{file}: funasr cannot build a model from it ({error!r}); download it again") from error
-    return model
-
-
-def _load_weights(model: nn.Module, file: Path) -> None:
+def _read_weights(file: Path, architecture: Architecture) -> dict[str, Tensor]:
     stored = _read_state_dict(file)
-    expected = {name: value for name, value in model.state_dict().items() if DECODER not in name}
+    expected = architecture.shapes()
     # What lies outside the model's own parts is left over from pretraining (the EMA teacher) or a classifier.
-    given = {name: value for name, value in stored.items() if name.startswith(OWN_PREFIXES) and DECODER not in name}
+    given = [name for name in stored if name.startswith(OWN_PREFIXES) and DECODER not in name]
     problems = [f"{name} is missing" for name in expected if name not in stored]
     problems += [f"{name} is not in the model" for name in given if name not in expected]
     problems += [
-        f"{name} is {tuple(stored[name].shape)}, the model has {tuple(value.shape)}"
-        for name, value in expected.items()
-        if name in stored and stored[name].shape != value.shape
+        f"{name} is {tuple(stored[name].shape)}, the model has {shape}"
+        for name, shape in expected.items()
+        if name in stored and tuple(stored[name].shape) != shape
     ]
     problems += [f"{name} holds NaN" for name in expected if name in stored and not stored[name].isfinite().all()]
     if problems:
         shown = "; ".join(problems[:3]) + (f"; and {len(problems) - 3} more" if len(problems) > 3 else "")
         raise EncoderError(f"{file}: the weights do not fit config.yaml: {shown}. Download both again, from one place")
-    model.load_state_dict({name: stored[name] for name in expected}, strict=False)
+    return {name: stored[name].float() for name in expected}
 
 
 def _read_state_dict(file: Path) -> dict[str, Tensor]:
     try:
-        content: Any = torch.load(file, map_location="cpu", weights_only=True)
+        content: Any = torch.load(file, map_location="cpu", weights_only=True, mmap=is_zipfile(file))
     except Exception as error:  # damaged bytes lead the unpickler anywhere: KeyError, AssertionError, TypeError
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise EncoderError(
@@ -203,25 +218,3 @@ def _read_state_dict(file: Path) -> dict[str, Tensor]:
 def _sha256(file: Path) -> str:
     with file.open("rb") as stream:
         return file_digest(stream, "sha256").hexdigest()
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Run code that reseeds generators, sets threads, configures logging and prints, and leave all of it as it was."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    threads, environment = torch.get_num_threads(), dict(os.environ)
-    try:
-        with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-            yield
-    finally:
-        root.handlers[:] = handlers
-        root.setLevel(level)  # also makes every logger forget what it remembered of the other level
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.set_rng_state(states[2])
-        torch.set_num_threads(threads)
-        for name in os.environ.keys() - environment.keys():
-            del os.environ[name]
-        os.environ.update(environment)

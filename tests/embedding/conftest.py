@@ -116,7 +116,7 @@ def model_copy(tiny_model: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def generate(build_model: object) -> Callable[[Path, Waveform], NDArray[np.float32]]:
     """funasr's own way from a model folder and a waveform to the utterance vector."""
-    from emoji_lightning.embedding.emotion2vec import undisturbed
+    from quiet_funasr import undisturbed
 
     models: dict[Path, Any] = {}
 

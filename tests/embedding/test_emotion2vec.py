@@ -2,38 +2,33 @@
 
 import hashlib
 import json
-import logging
-import os
-import random
 import runpy
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib.abc import MetaPathFinder
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NoReturn
 
 import numpy as np
 import pytest
 import torch
 from model_folder import WEIGHTS, load
 from numpy.typing import NDArray
+from quiet_funasr import undisturbed
 
 from emoji_lightning.audio import load_waveform
-from emoji_lightning.embedding.emotion2vec import undisturbed
 from emoji_lightning.embedding.encoder import load_encoder
 from emoji_lightning.errors import EncoderError
 
 if find_spec("funasr") is None:
-    pytest.skip("funasr is not installed (extra: extract)", allow_module_level=True)
+    pytest.skip("funasr is not installed (extra: dev)", allow_module_level=True)
 
 Waveform = NDArray[np.float32]
 Generate = Callable[[Path, Waveform], Waveform]
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 MAKE_MODEL = SHARED / "tools" / "make_emotion2vec.py"
 EMODB = SHARED / "data" / "emodb"
-PARITY = 1e-4
+PARITY = 5e-5
 needs_shared = pytest.mark.skipif(
     not (MAKE_MODEL.is_file() and EMODB.is_dir()), reason=f"{MAKE_MODEL} or {EMODB} is not on this machine"
 )
@@ -86,33 +81,6 @@ def test_every_kind_of_model_gives_funasr_s_vectors(
         assert np.abs(embedding - load(tiny_model).encode(waveform)).max() > 0.05
 
 
-def test_a_parent_s_train_mode_changes_nothing(
-    tiny_model: Path, generate: Generate, speechlike: Callable[..., Waveform]
-) -> None:
-    encoder, waveform = load(tiny_model), speechlike(16_000)
-    before = encoder.encode(waveform)
-    encoder._model.train()
-    after = encoder.encode(waveform)
-    assert np.array_equal(before, after)
-    assert np.abs(after - generate(tiny_model, waveform)).max() < PARITY
-
-
-def test_every_weight_matters_to_the_vector(tiny_model: Path, speechlike: Callable[..., Waveform]) -> None:
-    """Otherwise the parity tests could not see a part that is missing."""
-    encoder, waveform = load(tiny_model), speechlike(2_000)
-    expected = encoder.encode(waveform)
-    draw = torch.Generator().manual_seed(0)
-    names = [name for name in encoder._model.state_dict() if ".decoder." not in name]
-    assert len(names) > 40
-    for name in names:
-        weight = encoder._model.state_dict()[name]
-        original = weight.clone()
-        weight.add_(0.2 * torch.randn(weight.shape, generator=draw))
-        assert np.abs(encoder.encode(waveform) - expected).max() > 1e-3, name
-        weight.copy_(original)
-    assert np.array_equal(encoder.encode(waveform), expected)
-
-
 def test_the_vector_does_not_depend_on_what_was_encoded_before(
     tiny_model: Path, speechlike: Callable[..., Waveform]
 ) -> None:
@@ -132,16 +100,6 @@ def test_loudness_and_offset_do_not_change_the_vector_of_a_normalising_model(
 
 def test_silence_has_a_finite_vector(tiny_model: Path) -> None:
     assert np.isfinite(load(tiny_model).encode(np.zeros(16_000, np.float32))).all()
-
-
-def test_position_biases_of_a_long_utterance_are_freed(tiny_model: Path, speechlike: Callable[..., Waveform]) -> None:
-    encoder = load(tiny_model)
-    before = encoder.encode(speechlike(16_000))
-    (bias,) = encoder._model.alibi_biases.values()
-    assert bias.shape[-1] < 100  # short ones are kept: that is what the cache is for
-    encoder.encode(speechlike(485_000))
-    assert encoder._model.alibi_biases == {}
-    assert np.array_equal(before, encoder.encode(speechlike(16_000)))
 
 
 def test_the_caller_s_waveform_is_left_as_it_is(tiny_model: Path, speechlike: Callable[..., Waveform]) -> None:
@@ -182,7 +140,7 @@ def test_a_model_of_full_size_agrees_on_real_speech(
 ) -> None:
     folder = make_shared_model("--full")
     encoder = load(folder)
-    assert sum(parameter.numel() for parameter in encoder._model.parameters()) > 93e6
+    assert (folder / WEIGHTS).stat().st_size > 93e6 * 4
     for file in sorted((EMODB / "audio").glob("*.flac"))[:535:300]:
         waveform = load_waveform(file)
         assert np.abs(encoder.encode(waveform) - generate(folder, waveform)).max() < PARITY
@@ -230,28 +188,6 @@ def test_a_device_that_is_not_there_is_an_error_and_not_the_cpu(tiny_model: Path
             load_encoder(str(tiny_model), device=device)
 
 
-class Broken(MetaPathFinder):
-    def __init__(self, error: Exception) -> None:
-        self.error = error
-
-    def find_spec(self, name: str, path: Any, target: Any = None) -> None:
-        if name.startswith("funasr"):
-            raise self.error
-
-
-@pytest.mark.parametrize(
-    "error", [ImportError("No module named 'funasr'"), OSError("libtorchaudio.so: undefined symbol")]
-)
-def test_a_funasr_that_cannot_be_imported_is_named_with_the_cure(
-    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
-    for name in [name for name in sys.modules if name.partition(".")[0] == "funasr"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setattr(sys, "meta_path", [Broken(error), *sys.meta_path])
-    with pytest.raises(EncoderError, match=rf"emotion2vec needs funasr \({error}\); install it with `pip install"):
-        load(tiny_model)
-
-
 STATE_PROGRAM = """
 import json, logging, os, random, sys
 import numpy as np
@@ -278,9 +214,10 @@ logging.getLogger().setLevel(logging.ERROR)
 before = state()
 from emoji_lightning.embedding.encoder import load_encoder
 encoder = load_encoder(sys.argv[1], device="cpu")
-assert "funasr" in sys.modules
+assert "funasr" not in sys.modules
 loaded = state()
 encoder.encode(np.sin(np.arange(8000, dtype=np.float32)))
+list(encoder.encode_batch([np.sin(np.arange(length, dtype=np.float32)) for length in (8000, 800, 4000)]))
 print(json.dumps({name: [before[name] == loaded[name], before[name] == now] for name, now in state().items()}))
 """
 
@@ -291,24 +228,3 @@ def test_loading_and_encoding_leave_the_process_as_it_was(tiny_model: Path, chil
     (line,) = done.stdout.splitlines()  # and nothing else is printed
     assert {name: same for name, same in json.loads(line).items() if same != [True, True]} == {}
     assert done.stderr == ""
-
-
-def test_what_code_disturbs_is_restored_even_after_an_error() -> None:
-    root, logger = logging.getLogger(), logging.getLogger("disturbed")
-    settings = list(root.handlers), root.level, dict(os.environ)
-    states = random.getstate(), repr(np.random.get_state()), torch.get_rng_state()
-
-    def disturb() -> NoReturn:
-        root.addHandler(logging.NullHandler())
-        root.setLevel(logging.DEBUG)
-        assert logger.isEnabledFor(logging.DEBUG)
-        os.environ.update(HOME="elsewhere", DISTURBED="1")
-        random.seed(0), np.random.seed(0), torch.manual_seed(0)
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError), undisturbed():
-        disturb()
-    assert (list(root.handlers), root.level, dict(os.environ)) == settings
-    assert not logger.isEnabledFor(logging.DEBUG)
-    assert (random.getstate(), repr(np.random.get_state())) == states[:2]
-    assert torch.equal(torch.get_rng_state(), states[2])

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from emoji_lightning.errors import EncoderError
 
 if find_spec("funasr") is None:
-    pytest.skip("funasr is not installed (extra: extract)", allow_module_level=True)
+    pytest.skip("funasr is not installed (extra: dev)", allow_module_level=True)
 
 Waveform = NDArray[np.float32]
 Generate = Callable[[Path, Waveform], Waveform]
@@ -89,13 +89,13 @@ def test_convolutions_run_in_full_precision(
 ) -> None:
     encoder = load(tiny_model)
     seen = []
-    extract = encoder._model.extract_features
+    network = encoder._network
 
-    def watch(*arguments: Any, **options: Any) -> Any:
+    def watch(*arguments: Any) -> Any:
         seen.append(torch.backends.cudnn.allow_tf32)
-        return extract(*arguments, **options)
+        return network(*arguments)
 
-    monkeypatch.setattr(encoder._model, "extract_features", watch)
+    monkeypatch.setattr(encoder, "_network", watch)
     before = torch.backends.cudnn.allow_tf32
     encoder.encode(speechlike(400))
     assert seen == [False]
@@ -263,9 +263,28 @@ def test_a_yaml_tag_with_code_is_not_run(model_copy: Path, tmp_path: Path) -> No
     assert not (tmp_path / "attacked").exists()
 
 
-def test_values_that_funasr_cannot_use_are_an_encoder_error(model_copy: Path) -> None:
-    edit_config(model_copy, "conv_pos_groups: 8", "conv_pos_groups: 7")
-    with pytest.raises(EncoderError, match=r"config\.yaml: funasr cannot build a model from it \(.*groups"):
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("conv_pos_groups: 8", "conv_pos_groups: 7", r"position_groups 7 does not divide 48"),
+        ("num_heads: 4\n  mlp", "num_heads: 5\n  mlp", r"num_heads 5 does not divide 48"),
+        ("num_heads: 4\n  mlp", "num_heads: 0\n  mlp", r"num_heads is 0"),
+        ("num_alibi_heads: 4", "num_alibi_heads: 8", r"num_alibi_heads is 8, there are 4 heads"),
+        ("extractor_mode: layer_norm", "extractor_mode: default", r"extractor_mode is 'default', only 'layer_norm' is"),
+        ("learned_alibi: false", "learned_alibi: true", r"learned_alibi is True, only False is known"),
+        ("(24,2,2)", "(24,2,0)", r"feature_encoder_spec is .*; channels, kernels and strides are 1 at least"),
+        (
+            "model_depth: 1\n      prenet_layerdrop: 0.5",
+            "model_depth: 7\n      prenet_layerdrop: 0.5\n      learned_alibi_scale_per_layer: true",
+            r"model_depth gives 8 scales, there are 2 blocks",
+        ),
+    ],
+)
+def test_values_that_no_model_has_are_named(model_copy: Path, *, old: str, new: str, problem: str) -> None:
+    if "per_layer" in new:
+        edit_config(model_copy, "      learned_alibi_scale_per_layer: false\n", "")
+    edit_config(model_copy, old, new)
+    with pytest.raises(EncoderError, match=rf"config\.yaml: {problem}.*; download it again"):
         load(model_copy)
 
 

@@ -9,7 +9,7 @@ from emoji_lightning.embedding.logmel import LogMelEncoder, log_mel, mel_filters
 
 Waveform = NDArray[np.float32]
 LENGTHS = [400, 559, 560, 5_000, 16_000]
-librosa_reason = "librosa is not installed (it comes with funasr, extra: extract)"
+librosa_reason = "librosa is not installed (it comes with funasr, extra: dev)"
 
 
 def log_mel_by_hand(waveform: Waveform) -> NDArray[np.float64]:
