@@ -4,6 +4,7 @@ import codecs
 import csv
 import itertools
 import json
+import re
 from _csv import Reader
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
@@ -44,7 +45,8 @@ AUDIO_SUFFIXES = frozenset(
     ]
 )
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
-
+READ_SUFFIXES = (*SUFFIXES, ".emo")
+"""`.emo` is read, not written: it has no room for a split."""
 
 # Rows that are Python objects at one time: a million rows would otherwise take more than 1 GB.
 _CHUNK_ROWS = 10_000
@@ -54,7 +56,8 @@ def read_rows(path: Path) -> RawManifest:
     """Read a manifest in any format.
 
     Args:
-        path: CSV, TSV, JSONL or Parquet file, or a folder (`metadata.*` inside, or one sub-folder per label).
+        path: CSV, TSV, JSONL or Parquet file, emotion2vec's `.emo` (a line `id label` per utterance, no header), or a
+            folder (`metadata.*` inside, or one sub-folder per label).
 
     Raises:
         ManifestError: The file does not exist, has an unknown suffix, or is not in its format or UTF-8.
@@ -62,11 +65,12 @@ def read_rows(path: Path) -> RawManifest:
     if path.is_dir():
         return _read_label_folders(path)
     if not path.is_file():
-        raise ManifestError(f"{path}: no such file or folder; expected a manifest ({', '.join(SUFFIXES)}) or a folder")
-    readers = {".csv": _read_csv, ".tsv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}
-    reader = readers.get(path.suffix.lower())
+        expected = f"a manifest ({', '.join(READ_SUFFIXES)}) or a folder"
+        raise ManifestError(f"{path}: no such file or folder; expected {expected}")
+    readers = (_read_csv, _read_csv, _read_jsonl, _read_parquet, _read_emo)
+    reader = dict(zip(READ_SUFFIXES, readers, strict=True)).get(path.suffix.lower())
     if reader is None:
-        raise ManifestError(f"{path.name}: unknown format {path.suffix!r}; expected one of {', '.join(SUFFIXES)}")
+        raise ManifestError(f"{path.name}: unknown format {path.suffix!r}; expected one of {', '.join(READ_SUFFIXES)}")
     try:
         return reader(path)
     except UnicodeDecodeError:
@@ -216,6 +220,22 @@ def _cast(column: pa.ChunkedArray, wanted: pa.DataType, place: str) -> pa.Chunke
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         expected = "seconds as numbers" if wanted == pa.float64() else "text (for audio: paths, not the sound itself)"
         raise ManifestError(f"{place} holds {column.type}; expected {expected}") from None
+
+
+def _read_emo(path: Path) -> RawManifest:
+    # ASCII blanks only: U+00A0 is a byte of some emoji in a broken encoding. Blank lines count: frames are theirs too.
+    text = path.read_text(encoding="utf-8-sig").rstrip(" \t\n")
+    rows = [re.findall(r"\S+", line, re.ASCII) for line in text.split("\n")] if text else []
+    builder = TableBuilder()
+    builder.raw.problems += [
+        (line, f"{len(cells)} fields; expected an id and a label, blanks or a tab between, none inside")
+        for line, cells in enumerate(rows, start=1)
+        if len(cells) != 2
+    ]
+    whole = {line: cells for line, cells in enumerate(rows, start=1) if len(cells) == 2}
+    ids, labels = zip(*whole.values(), strict=True) if whole else ((), ())
+    builder.add({"id": ids, "label": labels}, list(whole))
+    return builder.finish()
 
 
 def _read_label_folders(folder: Path) -> RawManifest:

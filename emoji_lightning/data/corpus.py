@@ -153,14 +153,16 @@ def join_embeddings(
     """
     if missing not in ("error", "drop"):
         raise ConfigError(f"missing is {missing!r}; expected 'error' or 'drop'")
-    keys = manifest_keys(manifest, store) if manifest.has("audio") else list(manifest.ids)
-    stored = store.keys() if manifest.has("audio") else store.ids()
+    ids = store.ids()  # only imported vectors have one: such a store needs no audio
+    by_id = bool(ids) or not manifest.has("audio")
+    keys = list(manifest.ids) if by_id else manifest_keys(manifest, store)
+    stored = ids if by_id else store.keys()
     absent = [row for row, key in enumerate(keys) if key is None or key not in stored]
     if absent and (missing == "error" or len(absent) == len(keys)):
         raise StoreError(_absent_message(manifest, store, absent))
     kept = sorted(set(range(len(keys))) - set(absent))
     wanted = [key for row in kept if (key := keys[row]) is not None]
-    read = store.read if manifest.has("audio") else store.read_ids
+    read = store.read_ids if by_id else store.read
     return (manifest.select(kept) if absent else manifest), read(wanted)
 
 
