@@ -2,8 +2,13 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from time import time
 from uuid import uuid4
+
+_TEMPORARY = ".tmp"
+_ABANDONED_S = 3600.0
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
@@ -14,7 +19,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         write: Called with the temporary path. If it raises, `path` stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}{_TEMPORARY}")
     try:
         write(temporary)
         with temporary.open("rb") as written:
@@ -22,3 +27,11 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove the temporary files of killed runs from a folder: those that nobody has written to for an hour."""
+    for file in folder.glob(f".*{_TEMPORARY}"):
+        with suppress(OSError):  # another run may sweep, too
+            if time() - file.stat().st_mtime > _ABANDONED_S:
+                file.unlink()

@@ -1,16 +1,15 @@
 """From the command line to a verb; help and wrong options are answered before torch is imported."""
 
 import argparse
-import logging
 import os
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, NoReturn
 
 from emoji_lightning import __version__
 from emoji_lightning.cli import static_options, verbs
 from emoji_lightning.cli.configs import BASE_CONFIG
+from emoji_lightning.cli.notices import quiet_lightning
 from emoji_lightning.errors import EmojiLightningError
 
 
@@ -107,24 +106,10 @@ def _run_lightning(verb: str, rest: Sequence[str]) -> None:
         print(static_options.render_help(verb, LIGHTNING_VERBS[verb], static_options.options_of(verb, defaults)))
         return
     static_options.check(verb, rest, static_options.options_of(verb))
-    _quiet()
+    quiet_lightning()
     from emoji_lightning.cli.lightning import run
 
     run(verb, rest)
-
-
-def _quiet() -> None:
-    """Keep what a user can act on: device notices, advertisements and other libraries' deprecations are not that."""
-    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # three with lightning 2.6.6, jsonargparse 4.53
-    for logger in ("pytorch.utilities.rank_zero", "fabric.utilities.rank_zero", "fabric.utilities.seed"):
-        logging.getLogger(f"lightning.{logger}").setLevel(logging.WARNING)
-    for message in (
-        ".*treespec, LeafSpec.*",  # lightning 2.6.6 with torch 2.13
-        ".*does not have many workers.*",  # embeddings are in memory: workers would only copy them
-        ".*smaller than the logging interval.*",
-        ".*Checkpoint directory .* exists and is not empty.*",
-    ):
-        warnings.filterwarnings("ignore", message=message)
 
 
 def _overview() -> str:

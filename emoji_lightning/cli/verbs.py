@@ -7,12 +7,27 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from emoji_lightning.manifest import Manifest
 
 STORE_HELP = "folder of embeddings; made where it is absent"
 AUDIO_ROOT_HELP = "folder that audio paths are relative to, if not the manifest's"
 ENCODER_HELP = (
     "emotion2vec_base, emotion2vec_plus_seed, emotion2vec_plus_base or emotion2vec_plus_large from the hub; a FOLDER "
     "with such a model; or logmel, 768 log-mel statistics without any download, for first runs and tests"
+)
+MAX_FRAMES_HELP = (
+    "frames of 20 ms in a batch on a GPU, padding included, or read ahead on a CPU; by default what memory holds"
+)
+LONG_HELP = (
+    "audio above --max-seconds: error lists it as failed, truncate embeds its beginning, chunk embeds equal pieces and "
+    "takes the mean of their vectors, weighted by duration"
+)
+FROM_NPY_HELP = (
+    "take vectors of another program instead of audio, found by the id of the row: a folder with ID.npy, or X.npy of "
+    "emotion2vec's recipe with X.lengths and X.emo beside it; --encoder then only names what made them"
 )
 DEVICE_HELP = "auto, cpu, cuda or cuda:N"
 
@@ -25,7 +40,16 @@ def add_embed(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--store", metavar="DIR", required=True, help=STORE_HELP)
     parser.add_argument("--encoder", default="emotion2vec_base", help=ENCODER_HELP)
     parser.add_argument("--device", default="auto", help=DEVICE_HELP)
+    parser.add_argument(
+        "--precision", default="fp32", help="fp32, or bf16: about twice as fast, other vectors, a store of its own"
+    )
+    parser.add_argument("--max-frames", metavar="N", type=_count, help=MAX_FRAMES_HELP)
+    parser.add_argument("--long", default="error", metavar="error|truncate|chunk", help=LONG_HELP)
+    parser.add_argument(
+        "--max-seconds", metavar="S", type=float, default=120.0, help="audio above this is long (seconds)"
+    )
     parser.add_argument("--audio-root", metavar="DIR", help=AUDIO_ROOT_HELP)
+    parser.add_argument("--from-npy", metavar="SOURCE", help=FROM_NPY_HELP)
     parser.add_argument(
         "--max-failed",
         metavar="N",
@@ -33,20 +57,88 @@ def add_embed(parser: argparse.ArgumentParser) -> None:
         default=0,
         help="utterances whose audio may fail, else the verb does",
     )
+    parser.add_argument(
+        "--trainer.devices", dest="devices", metavar="N", type=_positive, default=1, help="processes on each node"
+    )
+    parser.add_argument(
+        "--trainer.num_nodes", dest="num_nodes", metavar="N", type=_positive, default=1, help="nodes, as for fit"
+    )
+    parser.add_argument(
+        "--trainer.strategy", dest="strategy", default="ddp", help="how Lightning starts them; SLURM, torchrun are seen"
+    )
 
 
 def embed(options: argparse.Namespace) -> None:
     """Turn the manifest's audio into a store of embeddings; does only what is missing."""
-    from emoji_lightning.embedding.encoder import load_encoder
+    from dataclasses import replace
+
+    from emoji_lightning.embedding.encoder import Encoder, load_encoder
     from emoji_lightning.embedding.extract import embed_manifest
+    from emoji_lightning.embedding.long_audio import LongAudio
     from emoji_lightning.embedding.store import EmbeddingStore
     from emoji_lightning.manifest import read_manifest
 
+    long_audio = LongAudio(options.long, options.max_seconds)
     manifest = read_manifest(Path(options.manifest), audio_root=_path(options.audio_root))
-    encoder = load_encoder(options.encoder, device=options.device)
-    store = EmbeddingStore.open_or_create(Path(options.store), encoder.spec)
-    report = embed_manifest(manifest, encoder, store, max_failed=options.max_failed)
+    if options.from_npy:
+        _import_vectors(options, manifest)
+        return
+
+    def load(device: str) -> Encoder:
+        return load_encoder(
+            options.encoder, device=device, precision=options.precision, max_frames=options.max_frames or None
+        )
+
+    def open_store(encoder: Encoder) -> EmbeddingStore:
+        spec = replace(encoder.spec, long_audio=long_audio.describe())
+        return EmbeddingStore.open_or_create(Path(options.store), spec)
+
+    if options.devices * options.num_nodes > 1:
+        from emoji_lightning.cli.notices import quiet_lightning
+
+        quiet_lightning()
+        from emoji_lightning.embedding.devices import embed_on_devices
+
+        report = embed_on_devices(
+            manifest,
+            load,
+            open_store,
+            accelerator=_accelerator(options.device),
+            devices=options.devices,
+            num_nodes=options.num_nodes,
+            strategy=options.strategy,
+            max_failed=options.max_failed,
+            long_audio=long_audio,
+        )
+    else:
+        encoder = load(options.device)
+        store = open_store(encoder)
+        report = embed_manifest(manifest, encoder, store, max_failed=options.max_failed, long_audio=long_audio)
+    if report is not None:
+        print(report.summary())
+
+
+def _import_vectors(options: argparse.Namespace, manifest: "Manifest") -> None:
+    """Bring vectors of another program into the store; no audio is read and no encoder loaded."""
+    from emoji_lightning.embedding.store import EmbeddingStore
+    from emoji_lightning.embedding.vector_import import import_vectors, imported_spec
+
+    def open_store(dim: int) -> EmbeddingStore:
+        return EmbeddingStore.open_or_create(Path(options.store), imported_spec(Path(options.encoder).name, dim))
+
+    report = import_vectors(manifest, Path(options.from_npy), open_store, max_failed=options.max_failed)
     print(report.summary())
+
+
+def _accelerator(device: str) -> str:
+    """Return Lightning's word for a kind of device."""
+    import torch
+
+    from emoji_lightning.errors import ConfigError
+
+    if ":" in device:
+        raise ConfigError(f"--device is {device!r} with several processes; expected auto, cpu or cuda")
+    return "gpu" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu"
 
 
 def add_split(parser: argparse.ArgumentParser) -> None:
@@ -134,6 +226,12 @@ def _spell(label: str) -> str:
 
 def _count(text: str) -> int:
     if (count := int(text)) < 0:
+        raise ValueError(text)
+    return count
+
+
+def _positive(text: str) -> int:
+    if (count := int(text)) < 1:
         raise ValueError(text)
     return count
 

@@ -57,20 +57,29 @@ class DigestCache:
         Raises:
             AudioError: It is neither here nor known, or it is not here and the store knows several of this path.
         """
-        known = self._known.get(audio, {}).get(_place(path))
+        known = self.lookup(audio, path)
+        if known is not None:
+            return known
         try:
             status = path.stat()
         except (OSError, ValueError):  # ValueError: a NUL in the name
-            if known is not None:
-                return known.digest
             if not by_name:
                 raise AudioError(f"{path}: no such file") from None
             return self._digest_by_name(audio, path)
-        if known is not None and (known.size, known.mtime_ns) == (status.st_size, status.st_mtime_ns):
-            return known.digest
         digest = audio_key(path)
         self.remember(audio, path, FileDigest(status.st_size, status.st_mtime_ns, digest))
         return digest
+
+    def lookup(self, audio: str, path: Path) -> str | None:
+        """Return what is known of a file without reading it; None where it is new or has changed."""
+        known = self._known.get(audio, {}).get(_place(path))
+        if known is None:
+            return None
+        try:
+            status = path.stat()
+        except (OSError, ValueError):
+            return known.digest
+        return known.digest if (known.size, known.mtime_ns) == (status.st_size, status.st_mtime_ns) else None
 
     def remember(self, audio: str, path: Path, digest: FileDigest) -> None:
         """Note the digest of a file."""

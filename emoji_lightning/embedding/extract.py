@@ -1,11 +1,8 @@
-"""Audio -> embedding store: one utterance at a time, only what is missing, nothing finished lost."""
+"""Audio -> embedding store: only what is missing, written as it comes, nothing finished lost."""
 
-import csv
-import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from time import monotonic
 
@@ -14,27 +11,19 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from emoji_lightning.audio import SAMPLE_RATE, decode, read_bytes, segment_key
-from emoji_lightning.embedding.digests import DigestCache, FileDigest
+from emoji_lightning.embedding.digests import DigestCache
 from emoji_lightning.embedding.encoder import Encoder
+from emoji_lightning.embedding.failures import FAILED, Failure, describe_failures, write_failures
+from emoji_lightning.embedding.long_audio import LongAudio
+from emoji_lightning.embedding.planner import plan_batches
+from emoji_lightning.embedding.reading import Reader, Reading, Utterance, list_utterances, read_windows
 from emoji_lightning.embedding.store import EmbeddingStore
-from emoji_lightning.errors import AudioError, StoreError, join_problems
-from emoji_lightning.files import write_whole
+from emoji_lightning.errors import AudioError
+from emoji_lightning.files import sweep
 from emoji_lightning.manifest import Manifest
 
-FAILED = "failed.csv"
 PART_SIZE, PART_SECONDS = 256, 30.0
 """A part is written after so many utterances or seconds of work: what a killed run can lose."""
-
-
-@dataclass(frozen=True)
-class Failure:
-    """An utterance whose audio cannot be used: its row in the manifest, id, audio path and the reason."""
-
-    row: int
-    id: str
-    audio: str
-    reason: str
 
 
 @dataclass
@@ -68,17 +57,45 @@ class EmbedReport:
             f"{self.num_known} there before, {len(self.failures)} failed{listed}"
         )
 
+    def finish(self, manifest: Manifest, max_failed: int) -> None:
+        """List the failures in the store.
+
+        Raises:
+            AudioError: There are more than `max_failed`.
+            StoreError: The list cannot be written.
+        """
+        self.failures.sort(key=lambda failure: failure.row)
+        write_failures(self.store, self.failures, manifest)
+        if len(self.failures) > max_failed:
+            raise AudioError(describe_failures(self.store, self.failures, manifest, "audio that cannot be used"))
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """What became of an utterance: a vector (D,), nothing new (`known`), or a reason why not."""
+
+    reading: Reading
+    vector: NDArray[np.float32] | None = None
+    reason: str = ""
+
 
 def embed_manifest(
-    manifest: Manifest, encoder: Encoder, store: EmbeddingStore, *, max_failed: int = 0, progress: bool = True
+    manifest: Manifest,
+    encoder: Encoder,
+    store: EmbeddingStore,
+    *,
+    max_failed: int = 0,
+    long_audio: LongAudio | None = None,
+    progress: bool = True,
 ) -> EmbedReport:
-    """Bring the vector of every utterance into the store.
+    """Bring the vector of every utterance into the store, in this process.
 
     Args:
         manifest: Table with the column `audio`.
         encoder: What makes the vectors; its spec is the store's.
         store: Where they go, a part at a time.
         max_failed: How many utterances may have unusable audio.
+        long_audio: What is done with long audio; by default more than 120 s is a failure.
         progress: Whether to show a progress bar on a terminal.
 
     Raises:
@@ -88,89 +105,125 @@ def embed_manifest(
         StoreError: The store cannot be read or written.
     """
     manifest.require("audio")
-    report = EmbedReport(store.path, len(manifest))
-    start = monotonic()
-    writer = _PartWriter(store)
-    cache = DigestCache(store)
-    known = store.keys()
+    utterances = list_utterances(manifest)
+    report = EmbedReport(store.path, len(utterances))
     try:
-        with _progress_bar(show=progress) as bar:
-            task = bar.add_task("embed", total=len(manifest), hours=0.0, rate=0.0)
-            for utterance in _utterances(manifest):
-                _embed_one(utterance, encoder, known=known, cache=cache, writer=writer, report=report)
-                elapsed = monotonic() - start
-                bar.update(task, advance=1, hours=report.duration_s / 3600, rate=report.duration_s / max(elapsed, 1e-9))
-    finally:
-        writer.flush()
-        cache.save()
-        report.elapsed_s = monotonic() - start
-        _write_failures(report, manifest)
-    if len(report.failures) > max_failed:
-        raise AudioError(_describe_failures(report, manifest))
+        with (
+            Extraction(utterances, encoder, store, report, long_audio or LongAudio()) as extraction,
+            progress_bar(show=progress) as bar,
+        ):
+            task = bar.add_task("embed", total=len(utterances), hours=0.0, rate=0.0)
+            for window in extraction.windows():
+                for embedded in extraction.embed(window):
+                    extraction.keep(embedded)
+                    rate = report.duration_s / max(extraction.elapsed_s, 1e-9)
+                    bar.update(task, advance=1, hours=report.duration_s / 3600, rate=rate)
+    except BaseException:
+        report.finish(manifest, max_failed=len(utterances))  # the error that ends the run is the one to show
+        raise
+    report.finish(manifest, max_failed)
     return report
 
 
-@dataclass(frozen=True)
-class _Utterance:
-    row: int
-    id: str
-    audio: str
-    path: Path
-    start: float | None
-    end: float | None
+class Extraction:
+    """One run over some utterances of a manifest, in steps that a plain loop or Lightning may call.
 
+    As a context it writes what is finished at the end, whatever ended it.
 
-def _utterances(manifest: Manifest) -> Iterator[_Utterance]:
-    columns = (manifest.ids, manifest.column("audio"), manifest.audio_paths())
-    times = (manifest.seconds("start"), manifest.seconds("end"))
-    for row, values in enumerate(zip(*columns, *times, strict=True)):
-        yield _Utterance(row, *values)
+    Args:
+        utterances: What to embed.
+        encoder: What makes the vectors.
+        store: Where they go.
+        report: Kept up to date.
+        long_audio: What is done with long audio.
+    """
 
+    def __init__(
+        self,
+        utterances: Iterable[Utterance],
+        encoder: Encoder,
+        store: EmbeddingStore,
+        report: EmbedReport,
+        long_audio: LongAudio,
+    ) -> None:
+        self._utterances = utterances
+        self._encoder = encoder
+        self._report = report
+        self._long_audio = long_audio
+        sweep(store.path)
+        self._cache = DigestCache(store)
+        self._known = store.keys()
+        self._writer = _PartWriter(store)
+        self._start = monotonic()
 
-def _embed_one(
-    utterance: _Utterance,
-    encoder: Encoder,
-    *,
-    known: set[str],
-    cache: DigestCache,
-    writer: "_PartWriter",
-    report: EmbedReport,
-) -> None:
-    try:
-        if segment_key(cache.digest(utterance.audio, utterance.path), utterance.start, utterance.end) in known:
-            report.num_known += 1
-            return
-        status = _status(utterance.path)  # before reading: a change after it must be noticed next time
-        # The bytes that are embedded are the bytes that are named, even if the file changes meanwhile.
-        data = read_bytes(utterance.path)
-        digest = sha256(data).hexdigest()
-        waveform = decode(data, utterance.path, start=utterance.start, end=utterance.end)
-        embedding = _encode(encoder, waveform, utterance.path)
-    except AudioError as error:
-        report.failures.append(Failure(utterance.row, utterance.id, utterance.audio, str(error)))
-        return
-    key = segment_key(digest, utterance.start, utterance.end)
-    cache.remember(utterance.audio, utterance.path, FileDigest(status.st_size, status.st_mtime_ns, digest))
-    if key not in known:
-        known.add(key)
-        duration_s = len(waveform) / SAMPLE_RATE
-        writer.add(key, embedding, duration_s)
-        report.num_new += 1
-        report.duration_s += duration_s
+    def __enter__(self) -> "Extraction":
+        return self
 
+    def __exit__(self, *error: object) -> None:
+        try:
+            self._writer.flush()
+        finally:
+            self._cache.save()
+            self._report.elapsed_s = self.elapsed_s
 
-def _status(path: Path) -> os.stat_result:
-    try:
-        return path.stat()
-    except OSError:
-        raise AudioError(f"{path}: no such file") from None
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the run began."""
+        return monotonic() - self._start
 
+    def windows(self) -> Iterator[list[Reading]]:
+        """Yield the utterances, read and decoded, some at a time."""
+        return read_windows(
+            self._utterances, Reader(self._cache, frozenset(self._known), self._long_audio), self._encoder
+        )
 
-def _encode(encoder: Encoder, waveform: NDArray[np.float32], path: Path) -> NDArray[np.float32]:
-    try:
-        return encoder.encode(waveform)
-    except AudioError as error:
-        raise AudioError(f"{path}: {error}") from None
+    def embed(self, window: Sequence[Reading]) -> Iterator[Embedded]:
+        """Yield what became of each utterance, as soon as it is known; bytes that were seen before are not embedded."""
+        fresh: list[Reading] = []
+        for reading in window:
+            if reading.reason or not reading.pieces or reading.key in self._known:
+                yield Embedded(reading, reason=reading.reason)
+            else:
+                fresh.append(reading)
+                self._known.add(reading.key)
+        units = [(at, piece) for at, reading in enumerate(fresh) for piece in reading.pieces]
+        vectors: list[list[tuple[int, NDArray[np.float32] | AudioError]]] = [[] for _ in fresh]
+        for batch in plan_batches([self._encoder.num_frames(len(piece)) for _, piece in units], self._encoder.limits):
+            for place, vector in self._encoder.encode_batch([units[unit][1] for unit in batch]):
+                at = units[batch[place]][0]
+                vectors[at].append((batch[place], vector))
+                if len(vectors[at]) == len(fresh[at].pieces):
+                    yield self._join(fresh[at], vectors[at])
+
+    def keep(self, embedded: Embedded) -> None:
+        """Count an utterance and write its vector, a part at a time.
+
+        Raises:
+            StoreError: The disk is full.
+        """
+        utterance = embedded.reading.utterance
+        if embedded.reason:
+            self._report.failures.append(Failure(utterance.row, utterance.id, utterance.audio, embedded.reason))
+        elif embedded.vector is None:
+            self._report.num_known += 1
+        else:
+            self._report.num_new += 1
+            self._report.duration_s += embedded.reading.duration_s
+            self._writer.add(embedded.reading.key, embedded.vector, embedded.reading.duration_s)
+
+    def _join(self, reading: Reading, pieces: list[tuple[int, NDArray[np.float32] | AudioError]]) -> Embedded:
+        """Take the mean over the pieces of an utterance, weighted by their durations."""
+        vectors = []
+        for _, vector in sorted(pieces, key=lambda pair: pair[0]):
+            if isinstance(vector, AudioError):
+                self._known.discard(reading.key)
+                return Embedded(reading, reason=f"{reading.utterance.path}: {vector}")
+            vectors.append(vector)
+        if len(vectors) == 1:
+            return Embedded(reading, vectors[0])
+        lengths = [len(piece) for piece in reading.pieces]
+        mean = np.average(np.asarray(vectors, dtype=np.float64), axis=0, weights=lengths)
+        return Embedded(reading, mean.astype(np.float32))
 
 
 class _PartWriter:
@@ -196,7 +249,8 @@ class _PartWriter:
         self._since = monotonic()
 
 
-def _progress_bar(*, show: bool) -> Progress:
+def progress_bar(*, show: bool) -> Progress:
+    """Return a bar with utterances, hours of audio (`hours`), real-time factor (`rate`) and time left."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -205,33 +259,4 @@ def _progress_bar(*, show: bool) -> Progress:
         TimeRemainingColumn(),
         console=Console(stderr=True),
         disable=not (show and sys.stderr.isatty()),
-    )
-
-
-def _write_failures(report: EmbedReport, manifest: Manifest) -> None:
-    target = report.store / FAILED
-    if not report.failures:
-        target.unlink(missing_ok=True)
-        return
-
-    def write(file: Path) -> None:
-        with file.open("w", encoding="utf-8", newline="") as stream:
-            rows = csv.writer(stream)
-            rows.writerow(["line", "id", "audio", "reason"])
-            rows.writerows((manifest.lines[f.row], f.id, f.audio, f.reason) for f in report.failures)
-
-    try:
-        write_whole(target, write)
-    except OSError as error:
-        raise StoreError(
-            f"{target}: cannot be written ({error.strerror}); what was embedded is in the store"
-        ) from error
-
-
-def _describe_failures(report: EmbedReport, manifest: Manifest) -> str:
-    problems = join_problems([f"{manifest.where(failure.row)}: {failure.reason}" for failure in report.failures])
-    return (
-        f"{problems}\n{len(report.failures)} of {report.num_utterances} utterances have audio that cannot be used; "
-        f"all others are in the store. The list is in {report.store / FAILED}; correct them and run `embed` again, or "
-        "allow them with --max-failed N"
     )

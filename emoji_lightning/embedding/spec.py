@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 from emoji_lightning.audio import RESAMPLER, SAMPLE_RATE
@@ -11,6 +11,8 @@ from emoji_lightning.errors import StoreError
 
 FORMAT_VERSION = 1
 """Version of the store's layout; raised when an older reader would misread a newer store."""
+
+NO_LONG_AUDIO = "error"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +29,7 @@ class EmbeddingSpec:
         resampler: What brought it to that rate.
         precision: Number format of the forward pass.
         device: Kind of device, "cpu" or "cuda": the same product rounds differently on another kind.
+        long_audio: What was done with audio above the limit: "error" (there is none), "truncate N s" or "chunk N s".
         format_version: Layout of the store.
     """
 
@@ -39,12 +42,23 @@ class EmbeddingSpec:
     resampler: str = RESAMPLER
     precision: str = "fp32"
     device: str = "cpu"
+    long_audio: str = NO_LONG_AUDIO
     format_version: int = FORMAT_VERSION
 
     @property
     def digest(self) -> str:
         """SHA-256 (hexadecimal) of all that `difference` compares: equal digests, interchangeable vectors."""
         return hashlib.sha256(json.dumps(self._compared(), sort_keys=True).encode()).hexdigest()
+
+    def merge(self, other: "EmbeddingSpec") -> "EmbeddingSpec | None":
+        """Return the spec of a store that holds vectors of both; None where they must not be mixed.
+
+        A store without audio above the limit agrees with any way of treating it.
+        """
+        long_audio = other.long_audio if self.long_audio == NO_LONG_AUDIO else self.long_audio
+        mine = replace(self, long_audio=long_audio)
+        theirs = other if other.long_audio != NO_LONG_AUDIO else replace(other, long_audio=long_audio)
+        return None if mine.difference(theirs) else mine
 
     def to_dict(self) -> dict[str, str | int | None]:
         """Return the fields as JSON values."""
@@ -79,10 +93,10 @@ class EmbeddingSpec:
         """Return the name and, shortened, the digest of the weights.
 
         >>> EmbeddingSpec(encoder="emotion2vec_base", dim=768, weights_sha256="8a3f" * 16).describe()
-        'emotion2vec_base (weights 8a3f8a3f8a3f, 768-d, cpu)'
+        'emotion2vec_base (weights 8a3f8a3f8a3f, 768-d, cpu, fp32)'
         """
         weights = f"weights {self.weights_sha256[:12]}, " if self.weights_sha256 else ""
-        return f"{self.encoder} ({weights}{self.dim}-d, {self.device})"
+        return f"{self.encoder} ({weights}{self.dim}-d, {self.device}, {self.precision})"
 
     def _compared(self) -> dict[str, str | int | None]:
         values = self.to_dict()

@@ -66,20 +66,18 @@ class EmbeddingStore:
         if not (path / SPEC).is_file():
             if path.exists() and (not path.is_dir() or any(path.glob(PARTS))):
                 raise StoreError(f"{path}: is no store ({SPEC} is missing) and not empty; give --store another folder")
-            text = json.dumps(spec.to_dict(), indent=2) + "\n"
-            try:
-                write_whole(path / SPEC, lambda file: file.write_text(text, encoding="utf-8"))
-            except OSError as error:
-                raise StoreError(f"{path}: cannot be made ({error.strerror}); give --store another folder") from None
+            _write_spec(path, spec)
             return cls(path, spec)
         store = cls.open(path)
-        difference = store.spec.difference(spec)
-        if difference:
+        merged = store.spec.merge(spec)
+        if merged is None:
             raise StoreError(
                 f"{path}: holds embeddings of {store.spec.describe()}, these would be of {spec.describe()} "
-                f"({difference}); give --store another folder, or --encoder the one that made this store"
+                f"({store.spec.difference(spec)}); give --store another folder, or the options that made this store"
             )
-        return store
+        if merged != store.spec:
+            _write_spec(path, merged)
+        return cls(path, merged)
 
     def keys(self) -> set[str]:
         """Return the keys of all vectors."""
@@ -179,6 +177,14 @@ class EmbeddingStore:
             raise StoreError(f"{part}: embeddings are {column.type}, {SPEC} says {kind}; embed into another folder")
         vectors: NDArray[np.float32] = column.flatten().to_numpy().reshape(-1, self.spec.dim)
         return vectors
+
+
+def _write_spec(path: Path, spec: EmbeddingSpec) -> None:
+    text = json.dumps(spec.to_dict(), indent=2) + "\n"
+    try:
+        write_whole(path / SPEC, lambda file: file.write_text(text, encoding="utf-8"))
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be made ({error.strerror}); give --store another folder") from None
 
 
 def _read_part(part: Path, columns: list[str] | None) -> pa.Table:

@@ -16,7 +16,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from emoji_lightning.audio import audio_key, load_waveform, segment_key
-from emoji_lightning.embedding import extract
+from emoji_lightning.embedding import extract, failures, reading
 from emoji_lightning.embedding import store as store_module
 from emoji_lightning.embedding.digests import manifest_keys
 from emoji_lightning.embedding.encoder import Encoder
@@ -266,7 +266,7 @@ def test_a_file_that_changes_while_it_is_read_is_noticed_next_time(
     monkeypatch: pytest.MonkeyPatch,
     write_tone: Callable[..., Path],
 ) -> None:
-    real = extract.read_bytes
+    real = reading.read_bytes
     victim = corpus.parent / "audio" / "05.wav"
     old = encode(victim)
 
@@ -277,7 +277,7 @@ def test_a_file_that_changes_while_it_is_read_is_noticed_next_time(
         return data
 
     with monkeypatch.context() as changing:
-        changing.setattr(extract, "read_bytes", read_then_change)
+        changing.setattr(reading, "read_bytes", read_then_change)
         embed(corpus)
     assert len(store.keys()) == 12
     assert store.keys().isdisjoint({audio_key(victim)})
@@ -292,7 +292,7 @@ def test_a_list_of_failures_that_cannot_be_written_is_one_error(
     def refuse(path: Path, write: Any) -> NoReturn:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(extract, "write_whole", refuse)
+    monkeypatch.setattr(failures, "write_whole", refuse)
     with pytest.raises(StoreError, match=r"failed\.csv: cannot be written \(No space left on device\); what was"):
         embed(spoilt)
     assert len(store.keys()) == 10

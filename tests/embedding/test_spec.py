@@ -18,6 +18,7 @@ OTHER_VALUES: dict[str, Any] = {
     "resampler": "kaldi",
     "precision": "bf16",
     "device": "cuda",
+    "long_audio": "chunk 60 s",
     "format_version": 2,
 }
 
@@ -61,9 +62,26 @@ def test_all_differences_are_named_at_once() -> None:
     assert difference.startswith("encoder 'logmel' and 'emotion2vec_base', dim 768 and 1024, weights_sha256 None and")
 
 
+@pytest.mark.parametrize(
+    ("mine", "theirs", "merged"),
+    [
+        ("error", "error", "error"),
+        ("error", "chunk 60 s", "chunk 60 s"),
+        ("chunk 60 s", "error", "chunk 60 s"),
+        ("chunk 60 s", "chunk 60 s", "chunk 60 s"),
+        ("chunk 60 s", "chunk 30 s", None),
+        ("truncate 60 s", "chunk 60 s", None),
+    ],
+)
+def test_a_store_without_long_audio_agrees_with_any_way_of_treating_it(mine: str, theirs: str, merged: str) -> None:
+    spec = replace(SPEC, long_audio=mine).merge(replace(SPEC, long_audio=theirs))
+    assert spec == (merged and replace(SPEC, long_audio=merged))
+    assert replace(SPEC, long_audio=mine).merge(replace(SPEC, long_audio=theirs, precision="bf16")) is None
+
+
 def test_a_description_names_encoder_weights_and_dimension() -> None:
-    assert SPEC.describe() == "emotion2vec_base (weights abababababab, 768-d, cpu)"
-    assert LogMelEncoder().spec.describe() == "logmel (768-d, cpu)"
+    assert SPEC.describe() == "emotion2vec_base (weights abababababab, 768-d, cpu, fp32)"
+    assert LogMelEncoder().spec.describe() == "logmel (768-d, cpu, fp32)"
 
 
 @pytest.mark.parametrize(

@@ -195,10 +195,10 @@ def test_another_encoder_is_refused_in_words(store: EmbeddingStore) -> None:
     with pytest.raises(StoreError) as caught:
         EmbeddingStore.open_or_create(store.path, other)
     assert str(caught.value).startswith(
-        f"{store.path}: holds embeddings of emotion2vec_base (weights abababababab, 5-d, cpu), these would be of "
-        "logmel (768-d, cpu) (encoder 'emotion2vec_base' and 'logmel', dim 5 and 768, weights_sha256 'abab"
+        f"{store.path}: holds embeddings of emotion2vec_base (weights abababababab, 5-d, cpu, fp32), these would be of "
+        "logmel (768-d, cpu, fp32) (encoder 'emotion2vec_base' and 'logmel', dim 5 and 768, weights_sha256 'abab"
     )
-    assert "give --store another folder, or --encoder the one that made this store" in str(caught.value)
+    assert "give --store another folder, or the options that made this store" in str(caught.value)
     assert EmbeddingStore.open(store.path).spec == SPEC
 
 

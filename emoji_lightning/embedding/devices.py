@@ -1,0 +1,243 @@
+"""`embed` on several devices or nodes: Lightning starts the processes, each embeds its share into the same store."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import BasePredictionWriter
+from torch import distributed
+from torch.utils.data import DataLoader, IterableDataset
+
+from emoji_lightning.embedding.encoder import Encoder
+from emoji_lightning.embedding.extract import Embedded, EmbedReport, Extraction, progress_bar
+from emoji_lightning.embedding.long_audio import LongAudio
+from emoji_lightning.embedding.reading import Reading, Utterance, list_utterances
+from emoji_lightning.embedding.store import EmbeddingStore
+from emoji_lightning.errors import EmojiLightningError
+from emoji_lightning.manifest import Manifest
+
+_SAMPLE = 4096
+"""Bytes from the middle of a file that, with its size, decide whose it is."""
+
+
+def embed_on_devices(
+    manifest: Manifest,
+    load: Callable[[str], Encoder],
+    open_store: Callable[[Encoder], EmbeddingStore],
+    *,
+    accelerator: str,
+    devices: int,
+    num_nodes: int = 1,
+    strategy: str = "ddp",
+    max_failed: int = 0,
+    long_audio: LongAudio | None = None,
+    progress: bool = True,
+) -> EmbedReport | None:
+    """Bring the vector of every utterance into the store, each in one of several processes.
+
+    Args:
+        manifest: Table with the column `audio`.
+        load: Called in each process with its device, "cpu" or "cuda:N"; returns what makes the vectors.
+        open_store: Called in each process; returns where they go.
+        accelerator: "cpu" or "gpu", as Lightning names them.
+        devices: Processes on each node.
+        num_nodes: Nodes.
+        strategy: Lightning's strategy that starts them: `ddp`; SLURM and torchrun are recognised.
+        max_failed: How many utterances may have unusable audio.
+        long_audio: What is done with long audio.
+        progress: Whether the first process shows a progress bar, of its own share.
+
+    Returns:
+        What all processes did together; None in all but the first.
+
+    Raises:
+        AudioError: More than `max_failed` utterances failed; everything else is stored by then.
+        EmojiLightningError: What stopped a process; the others have finished their shares by then.
+    """
+    manifest.require("audio")
+    trainer = pl.Trainer(
+        accelerator=accelerator,
+        devices=devices,
+        num_nodes=num_nodes,
+        strategy=strategy,
+        use_distributed_sampler=False,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[PartCallback(progress=progress)],
+    )
+    module = ExtractionModule(manifest, load, open_store, long_audio or LongAudio())
+    trainer.predict(module, return_predictions=False)
+    reports = _gather(module.outcome)
+    if not trainer.is_global_zero:
+        return None
+    whole = EmbedReport(reports[0].report.store, len(manifest))
+    for outcome in reports:
+        whole.num_new += outcome.report.num_new
+        whole.num_known += outcome.report.num_known
+        whole.duration_s += outcome.report.duration_s
+        whole.elapsed_s = max(whole.elapsed_s, outcome.report.elapsed_s)
+        whole.failures += outcome.report.failures
+    errors = [outcome.error for outcome in reports if outcome.error is not None]
+    whole.finish(manifest, len(manifest) if errors else max_failed)
+    if errors:
+        raise errors[0]
+    return whole
+
+
+@dataclass
+class Outcome:
+    """What one process did, and what stopped it, if anything."""
+
+    report: EmbedReport
+    error: EmojiLightningError | None = field(default=None)
+
+
+class ExtractionModule(pl.LightningModule):
+    """One process's share of an extraction; a step embeds a window of utterances."""
+
+    outcome: Outcome
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        load: Callable[[str], Encoder],
+        open_store: Callable[[Encoder], EmbeddingStore],
+        long_audio: LongAudio,
+    ) -> None:
+        super().__init__()
+        self._manifest = manifest
+        self._load = load
+        self._open_store = open_store
+        self._long_audio = long_audio
+        self.extraction: Extraction | None = None
+
+    def setup(self, stage: str) -> None:
+        """Load the encoder on this process's device and take this process's utterances."""
+        encoder = self._load(str(self.trainer.strategy.root_device))
+        store = self._open_store(encoder)
+        utterances = share(list_utterances(self._manifest), self.trainer.global_rank, self.trainer.world_size)
+        self.outcome = Outcome(EmbedReport(store.path, len(utterances)))
+        self.extraction = Extraction(utterances, encoder, store, self.outcome.report, self._long_audio)
+
+    def predict_dataloader(self) -> DataLoader[Any]:
+        """Return the windows of this process's utterances; they are read in threads, so no worker processes are."""
+        assert self.extraction is not None
+        return DataLoader(_Windows(self.extraction), batch_size=None)
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Leave waveforms where they are: the encoder moves them."""
+        return batch
+
+    def predict_step(self, window: list[Reading], batch_idx: int) -> Iterator[Embedded]:
+        """Return what became of each utterance, as it is done."""
+        assert self.extraction is not None
+        return self.extraction.embed(window)
+
+
+class PartCallback(BasePredictionWriter):
+    """Writes vectors into the store as they come, and what is finished when the run ends, however it ends.
+
+    An error of one process waits for the others: one that leaves them would keep them waiting at the end.
+    """
+
+    def __init__(self, *, progress: bool) -> None:
+        super().__init__(write_interval="batch")
+        self._show = progress
+
+    def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Show the first process's progress."""
+        assert isinstance(pl_module, ExtractionModule)
+        self._bar = progress_bar(show=self._show and trainer.is_global_zero)
+        total = pl_module.outcome.report.num_utterances
+        self._task = self._bar.add_task(f"embed (1 of {trainer.world_size})", total=total, hours=0.0, rate=0.0)
+        self._bar.start()
+
+    def write_on_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        prediction: Any,
+        batch_indices: Sequence[int] | None,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int,
+    ) -> None:
+        """Keep the vectors of a window."""
+        assert isinstance(pl_module, ExtractionModule)
+        assert pl_module.extraction is not None
+        extraction, outcome = pl_module.extraction, pl_module.outcome
+        if outcome.error is not None:
+            return
+        try:
+            for embedded in prediction:
+                extraction.keep(embedded)
+                rate = outcome.report.duration_s / max(extraction.elapsed_s, 1e-9)
+                self._bar.update(self._task, advance=1, hours=outcome.report.duration_s / 3600, rate=rate)
+        except EmojiLightningError as error:
+            outcome.error = error
+
+    def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write what is finished."""
+        self._close(pl_module)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Write what is finished."""
+        self._close(pl_module)
+
+    def _close(self, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, ExtractionModule)
+        if pl_module.extraction is None:
+            return
+        self._bar.stop()
+        try:
+            pl_module.extraction.__exit__()
+        except EmojiLightningError as error:
+            pl_module.outcome.error = pl_module.outcome.error or error
+
+
+class _Windows(IterableDataset[list[Reading]]):
+    def __init__(self, extraction: Extraction) -> None:
+        self._extraction = extraction
+
+    def __iter__(self) -> Iterator[list[Reading]]:
+        return self._extraction.windows()
+
+
+def share(utterances: Sequence[Utterance], rank: int, world_size: int) -> list[Utterance]:
+    """Return the utterances of one process out of several: each belongs to exactly one.
+
+    Byte-identical files belong to the same process, which then embeds them once. A sample of each file decides, so no
+    process reads all audio; what is there already plays no part, so processes that start at different times agree.
+    """
+    return [each for each in utterances if _hint(each) % world_size == rank]
+
+
+def _hint(utterance: Utterance) -> int:
+    content = f"{utterance.row}".encode()
+    try:
+        if utterance.path.is_file():
+            content = _sample(utterance.path) + f"{utterance.start}:{utterance.end}".encode()
+    except (OSError, ValueError):
+        pass  # it cannot be read: whoever gets it will say so
+    return int.from_bytes(sha256(content).digest()[:8])
+
+
+def _sample(path: Path) -> bytes:
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - _SAMPLE) // 2)
+        return str(size).encode() + file.read(_SAMPLE)
+
+
+def _gather(outcome: Outcome) -> list[Outcome]:
+    if not distributed.is_available() or not distributed.is_initialized():
+        return [outcome]
+    outcomes: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(outcomes, outcome)
+    return outcomes
