@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from hashlib import file_digest
 from pathlib import Path
 from typing import Any
@@ -99,24 +100,23 @@ class Emotion2vecEncoder(Encoder):
         return self._architecture.num_frames(num_samples)
 
     def _embed(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.asarray(self._run([waveform])[0])
+        with _full_precision():
+            return self._run([waveform])[0]
 
     def _embed_batch(self, waveforms: Sequence[NDArray[np.float32]]) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        if self._device.type != "cpu":
-            yield from enumerate(self._run(waveforms))
-            return
-        # The longest first, so that no worker is left with one while the others have nothing to do.
-        order = sorted(range(len(waveforms)), key=lambda position: -len(waveforms[position]))
-        done = self._workers.map(self._embed, [waveforms[position] for position in order])
-        yield from ((order[place], vector) for place, vector in done)
+        with _full_precision():
+            if self._device.type != "cpu":
+                yield from enumerate(self._run(waveforms))
+                return
+            # The longest first, so that no worker is left with one while the others have nothing to do.
+            order = sorted(range(len(waveforms)), key=lambda position: -len(waveforms[position]))
+            done = self._workers.map(self._run, [[waveforms[position]] for position in order])
+            yield from ((order[place], vectors[0]) for place, vectors in done)
 
-    def _run(self, waveforms: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-        """Embed utterances in one padded batch: (B, D) float32."""
+    def _run(self, waveforms: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        """Embed B utterances in one padded batch: B vectors (D,) float32."""
         tensors = [torch.from_numpy(waveform).to(self._device) for waveform in waveforms]
-        # By default cuDNN convolutions run in TF32, 1e-3 off, while the spec promises fp32.
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            vectors: NDArray[np.float32] = self._network(tensors).cpu().numpy()
-        return vectors
+        return list(self._network(tensors).cpu().numpy())
 
     def _choose_limits(self, max_frames: int | None, precision: str) -> BatchLimits:
         if self._device.type == "cpu":
@@ -129,6 +129,18 @@ class Emotion2vecEncoder(Encoder):
         return BatchLimits(
             window_frames=4 * padded, window_utterances=4_096, padded_frames=padded, long_frames=LONG_FRAMES
         )
+
+
+@contextmanager
+def _full_precision() -> Iterator[None]:
+    """Compute float32 as float32: by default cuDNN convolutions run in TF32, 1e-3 off, and users ask for more of it."""
+    chosen = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(chosen)
 
 
 def _choose_device(device: str) -> torch.device:

@@ -150,7 +150,9 @@ class Network:
         if self._device.type == "cpu" and len(x) == 1:
             mixed = _attend_in_rows(q[0], k[0], v[0], number, biases).unsqueeze(0)
         else:
-            mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=biases(number))
+            mixed = functional.scaled_dot_product_attention(
+                q, k, v, attn_mask=biases(number).expand(len(x), -1, -1, -1)
+            )
         return mixed.transpose(1, 2).flatten(2)
 
     def _norm(self, x: Tensor, name: str, eps: float = _EPS) -> Tensor:

@@ -59,6 +59,13 @@ def test_vectors_are_those_of_funasr(
         ("learned_alibi_scale_per_layer: false", "learned_alibi_scale_per_layer: true"),
         ("conv_pos_pre_ln: false", "conv_pos_pre_ln: true"),
         ("num_extra_tokens: 10", "num_extra_tokens: 3"),
+        ("num_extra_tokens: 10", "num_extra_tokens: 0"),
+        ("num_alibi_heads: 4", "num_alibi_heads: 3"),
+        ("learned_alibi_scale_per_head: true", "learned_alibi_scale_per_head: false"),
+        ("use_alibi_encoder: true", "use_alibi_encoder: false"),
+        ("norm_affine: true", "norm_affine: false"),
+        ("conv_pos_width: 25", "conv_pos_width: 30"),
+        ("embed_dim: 48\n  num_heads: 4", "embed_dim: 96\n  num_heads: 6"),
     ],
 )
 def test_every_kind_of_model_gives_funasr_s_vectors(
@@ -75,10 +82,13 @@ def test_every_kind_of_model_gives_funasr_s_vectors(
     assert config.count(old) == 1
     folder = build_model(tmp_path / "other", config.replace(old, new))
     waveform = speechlike(5_000) + np.float32(0.05)  # an offset, which only normalising takes away
-    embedding = load(folder).encode(waveform)
-    assert np.abs(embedding - generate(folder, waveform)).max() < PARITY
-    if "extra" not in new:
-        assert np.abs(embedding - load(tiny_model).encode(waveform)).max() > 0.05
+    encoder = load(folder)
+    embedding, expected = encoder.encode(waveform), generate(folder, waveform)
+    assert np.abs(embedding - expected).max() < PARITY
+    padded = encoder._run([speechlike(9_000), waveform])[1]
+    assert np.abs(padded - expected).max() < PARITY
+    if "extra" not in new and "dim" not in new:
+        assert np.abs(embedding - load(tiny_model).encode(waveform)).max() > 0.01
 
 
 def test_the_vector_does_not_depend_on_what_was_encoded_before(
@@ -186,6 +196,53 @@ def test_a_device_that_is_not_there_is_an_error_and_not_the_cpu(tiny_model: Path
             EncoderError, match=rf"device '{device}' is not there: torch .* finds \d+ CUDA devices; use"
         ):
             load_encoder(str(tiny_model), device=device)
+
+
+def test_utterances_together_get_the_vectors_that_they_get_alone(
+    tiny_model: Path, speechlike: Callable[..., Waveform]
+) -> None:
+    """To the bit: on a CPU nothing that stands beside an utterance takes part."""
+    encoder = load(tiny_model)
+    waveforms = [speechlike(length, seed=length) for length in (400, 30_000, 5_000, 719, 12_345, 5_000)]
+    for order in ([0, 1, 2, 3, 4, 5], [5, 3, 1], [1, 0]):
+        found = dict(encoder.encode_batch([waveforms[position] for position in order]))
+        assert sorted(found) == list(range(len(order)))
+        assert all(np.array_equal(found[at], encoder.encode(waveforms[row])) for at, row in enumerate(order))
+
+
+def test_one_that_cannot_be_embedded_harms_no_other(tiny_model: Path, speechlike: Callable[..., Waveform]) -> None:
+    encoder = load(tiny_model)
+    waveforms = [speechlike(399), speechlike(5_000), np.full(500, np.nan, np.float32), speechlike(800)]
+    found = dict(encoder.encode_batch(waveforms))
+    assert str(found[0]) == "399 samples (24.9 ms), at least 400 (25 ms) are needed"
+    assert str(found[2]) == "the waveform holds NaN or infinite samples"
+    assert np.array_equal(found[1], encoder.encode(waveforms[1]))
+    assert np.array_equal(found[3], encoder.encode(waveforms[3]))
+
+
+def test_a_gpu_gets_as_many_padded_frames_as_its_memory_holds(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = load(tiny_model)
+    encoder._device = torch.device("cuda")
+    for free_gb, frames in ((4, 0), (16, 100_000), (200, 1 << 16)):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free_gb: (free << 30, 200 << 30))
+        limits = encoder._choose_limits(None, "fp32")
+        assert 1 <= limits.padded_frames <= max(1, frames)
+        assert limits.padded_frames * (64 << 10) <= 0.7 * (free_gb << 30)
+    assert encoder._choose_limits(123, "bf16").padded_frames == 123
+
+
+@pytest.mark.parametrize(("precision", "error"), [("fp16", r"precision 'fp16' is not one of fp32, bf16")])
+def test_a_precision_that_is_not_there_is_named(tiny_model: Path, precision: str, error: str) -> None:
+    with pytest.raises(EncoderError, match=error):
+        load_encoder(str(tiny_model), precision=precision)
+
+
+def test_the_precision_belongs_to_the_spec(tiny_model: Path) -> None:
+    spec, other = (load_encoder(str(tiny_model), device="cpu", precision=name).spec for name in ("fp32", "bf16"))
+    assert (spec.precision, other.precision) == ("fp32", "bf16")
+    assert spec.difference(other) == "precision 'fp32' and 'bf16'"
 
 
 STATE_PROGRAM = """

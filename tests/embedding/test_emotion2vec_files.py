@@ -84,7 +84,7 @@ def test_plus_models_have_a_prefix_and_a_classifier_and_give_funasr_s_vectors(
         load(model_copy)
 
 
-def test_convolutions_run_in_full_precision(
+def test_everything_runs_in_full_precision(
     tiny_model: Path, speechlike: Callable[..., Waveform], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoder = load(tiny_model)
@@ -92,14 +92,19 @@ def test_convolutions_run_in_full_precision(
     network = encoder._network
 
     def watch(*arguments: Any) -> Any:
-        seen.append(torch.backends.cudnn.allow_tf32)
+        seen.append((torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()))
         return network(*arguments)
 
     monkeypatch.setattr(encoder, "_network", watch)
-    before = torch.backends.cudnn.allow_tf32
-    encoder.encode(speechlike(400))
-    assert seen == [False]
-    assert torch.backends.cudnn.allow_tf32 is before
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")  # as a training script does
+    try:
+        encoder.encode(speechlike(400))
+        list(encoder.encode_batch([speechlike(400), speechlike(800)]))
+        assert seen == 3 * [(False, "highest")]
+        assert (torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()) == (True, "medium")
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def test_weights_under_another_prefix_are_refused_and_counted(model_copy: Path) -> None:
