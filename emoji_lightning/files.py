@@ -11,12 +11,13 @@ _TEMPORARY = ".tmp"
 _ABANDONED_S = 3600.0
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+def write_whole(path: Path, write: Callable[[Path], object], *, keep: bool = False) -> None:
     """Let `write` fill a temporary file beside `path`, then put it in place in one step.
 
     Args:
         path: The file to appear; its folder is made.
         write: Called with the temporary path. If it raises, `path` stays as it was.
+        keep: Whether a file that is there stays, also if another run makes it at this moment.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid4().hex}{_TEMPORARY}")
@@ -24,7 +25,16 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         write(temporary)
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
-        temporary.replace(path)
+        if not keep:
+            temporary.replace(path)
+            return
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return
+        except OSError:  # a file system without hard links: here two runs that begin at once may not see each other
+            if not path.exists():
+                temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 

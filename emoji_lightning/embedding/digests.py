@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -45,6 +46,7 @@ class DigestCache:
         for (audio, place), digest in _read(self._file).items():
             self._known.setdefault(audio, {})[place] = digest
         self._new: dict[tuple[str, str], FileDigest] = {}
+        self._hashing: dict[str, Lock] = {}
 
     def digest(self, audio: str, path: Path, *, by_name: bool = False) -> str:
         """Return the SHA-256 of a file, hashed only if it is new or has changed.
@@ -66,9 +68,12 @@ class DigestCache:
             if not by_name:
                 raise AudioError(f"{path}: no such file") from None
             return self._digest_by_name(audio, path)
-        digest = audio_key(path)
-        self.remember(audio, path, FileDigest(status.st_size, status.st_mtime_ns, digest))
-        return digest
+        with self._hashing.setdefault(_place(path), Lock()):
+            known = self.lookup(audio, path)  # another thread may have hashed it for another segment meanwhile
+            if known is None:
+                known = audio_key(path)
+                self.remember(audio, path, FileDigest(status.st_size, status.st_mtime_ns, known))
+        return known
 
     def lookup(self, audio: str, path: Path) -> str | None:
         """Return what is known of a file without reading it; None where it is new or has changed."""

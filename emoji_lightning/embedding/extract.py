@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -18,7 +19,7 @@ from emoji_lightning.embedding.long_audio import LongAudio
 from emoji_lightning.embedding.planner import plan_batches
 from emoji_lightning.embedding.reading import Reader, Reading, Utterance, list_utterances, read_windows
 from emoji_lightning.embedding.store import EmbeddingStore
-from emoji_lightning.errors import AudioError
+from emoji_lightning.errors import AudioError, StoreError
 from emoji_lightning.files import sweep
 from emoji_lightning.manifest import Manifest
 
@@ -116,10 +117,11 @@ def embed_manifest(
             for window in extraction.windows():
                 for embedded in extraction.embed(window):
                     extraction.keep(embedded)
-                    rate = report.duration_s / max(extraction.elapsed_s, 1e-9)
-                    bar.update(task, advance=1, hours=report.duration_s / 3600, rate=rate)
+                    hours, rate = extraction.progress()
+                    bar.update(task, advance=1, hours=hours, rate=rate)
     except BaseException:
-        report.finish(manifest, max_failed=len(utterances))  # the error that ends the run is the one to show
+        with suppress(StoreError, OSError):  # the error that ends the run is the one to show
+            report.finish(manifest, max_failed=len(utterances))
         raise
     report.finish(manifest, max_failed)
     return report
@@ -171,6 +173,11 @@ class Extraction:
         """Seconds since the run began."""
         return monotonic() - self._start
 
+    def progress(self) -> tuple[float, float]:
+        """Return the hours of audio so far, and how many times real time it was embedded."""
+        seconds = self._report.duration_s
+        return seconds / 3600, seconds / max(self.elapsed_s, 1e-9)
+
     def windows(self) -> Iterator[list[Reading]]:
         """Yield the utterances, read and decoded, some at a time."""
         return read_windows(
@@ -180,12 +187,15 @@ class Extraction:
     def embed(self, window: Sequence[Reading]) -> Iterator[Embedded]:
         """Yield what became of each utterance, as soon as it is known; bytes that were seen before are not embedded."""
         fresh: list[Reading] = []
+        copies: dict[str, list[Reading]] = {}
         for reading in window:
             if reading.reason or not reading.pieces or reading.key in self._known:
                 yield Embedded(reading, reason=reading.reason)
+            elif reading.key in copies:
+                copies[reading.key].append(reading)
             else:
                 fresh.append(reading)
-                self._known.add(reading.key)
+                copies[reading.key] = []
         units = [(at, piece) for at, reading in enumerate(fresh) for piece in reading.pieces]
         vectors: list[list[tuple[int, NDArray[np.float32] | AudioError]]] = [[] for _ in fresh]
         for batch in plan_batches([self._encoder.num_frames(len(piece)) for _, piece in units], self._encoder.limits):
@@ -194,6 +204,9 @@ class Extraction:
                 vectors[at].append((batch[place], vector))
                 if len(vectors[at]) == len(fresh[at].pieces):
                     yield self._join(fresh[at], vectors[at])
+                    for copy in copies[fresh[at].key]:
+                        known = copy.key in self._known
+                        yield Embedded(copy) if known else self._join(copy, vectors[at])
 
     def keep(self, embedded: Embedded) -> None:
         """Count an utterance and write its vector, a part at a time.
@@ -216,9 +229,9 @@ class Extraction:
         vectors = []
         for _, vector in sorted(pieces, key=lambda pair: pair[0]):
             if isinstance(vector, AudioError):
-                self._known.discard(reading.key)
                 return Embedded(reading, reason=f"{reading.utterance.path}: {vector}")
             vectors.append(vector)
+        self._known.add(reading.key)
         if len(vectors) == 1:
             return Embedded(reading, vectors[0])
         lengths = [len(piece) for piece in reading.pieces]
@@ -244,8 +257,8 @@ class _PartWriter:
         """Write what was collected."""
         if self._rows:
             keys, embeddings, durations = zip(*self._rows, strict=True)
-            self._rows = []
             self._store.append(keys, np.stack(embeddings), durations)
+            self._rows = []  # not before: Ctrl-C may come while a part is written, and the end of the run tries again
         self._since = monotonic()
 
 

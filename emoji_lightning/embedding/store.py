@@ -63,11 +63,11 @@ class EmbeddingStore:
             StoreError: The store's vectors were made by something else: they must not be mixed; or the folder cannot be
                 written.
         """
+        has_parts = path.is_dir() and any(path.glob(PARTS))  # before the spec, which comes before any part
         if not (path / SPEC).is_file():
-            if path.exists() and (not path.is_dir() or any(path.glob(PARTS))):
+            if has_parts or (path.exists() and not path.is_dir()):
                 raise StoreError(f"{path}: is no store ({SPEC} is missing) and not empty; give --store another folder")
-            _write_spec(path, spec)
-            return cls(path, spec)
+            _write_spec(path, spec, keep=True)
         store = cls.open(path)
         merged = store.spec.merge(spec)
         if merged is None:
@@ -179,10 +179,10 @@ class EmbeddingStore:
         return vectors
 
 
-def _write_spec(path: Path, spec: EmbeddingSpec) -> None:
+def _write_spec(path: Path, spec: EmbeddingSpec, *, keep: bool = False) -> None:
     text = json.dumps(spec.to_dict(), indent=2) + "\n"
     try:
-        write_whole(path / SPEC, lambda file: file.write_text(text, encoding="utf-8"))
+        write_whole(path / SPEC, lambda file: file.write_text(text, encoding="utf-8"), keep=keep)
     except OSError as error:
         raise StoreError(f"{path}: cannot be made ({error.strerror}); give --store another folder") from None
 

@@ -1,10 +1,6 @@
 import csv
 import hashlib
-import os
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -239,6 +235,15 @@ def test_as_many_failures_as_allowed_do_not_fail_the_run(embed: Embed, spoilt: P
     assert len(read_failed(store)) == 2
 
 
+def test_a_copy_of_audio_that_is_too_short_fails_too(embed: Embed, corpus: Path) -> None:
+    for name in ("03.wav", "05.wav"):
+        soundfile.write(corpus.parent / "audio" / name, np.zeros(5), 16_000)
+    report = embed(corpus, max_failed=12)
+    assert (report.num_new, report.num_known) == (10, 0)
+    assert [failure.row for failure in report.failures] == [3, 5]
+    assert [failure.reason.partition(": ")[0][-6:] for failure in report.failures] == ["03.wav", "05.wav"]
+
+
 def test_audio_that_is_gone_but_known_needs_nothing(embed: Embed, corpus: Path, encoder: Any) -> None:
     embed(corpus)
     shutil.rmtree(corpus.parent / "audio")
@@ -338,48 +343,18 @@ def test_a_full_disk_is_one_error_and_earlier_parts_stay(
     assert len(vectors_of(corpus, store)) == 12
 
 
-KILLED = """
-import sys, time
-from pathlib import Path
-from emoji_lightning.embedding import extract, store as store_module
-from emoji_lightning.embedding.logmel import LogMelEncoder
-from emoji_lightning.embedding.store import EmbeddingStore
-from emoji_lightning.manifest import read_manifest
-
-extract.PART_SIZE = 3
-whole, written = store_module.pq.write_table, []
-
-def write_slowly(table, file):
-    whole(table, file)
-    written.append(file)
-    if len(written) == 3:
-        data = file.read_bytes()
-        file.write_bytes(data[: len(data) // 2])
-        print("in the middle of a part", flush=True)
-        time.sleep(600)
-
-store_module.pq.write_table = write_slowly
-encoder = LogMelEncoder()
-store = EmbeddingStore.open_or_create(Path(sys.argv[2]), encoder.spec)
-extract.embed_manifest(read_manifest(sys.argv[1]), encoder, store)
-"""
-
-
-def test_a_killed_run_leaves_whole_parts_and_the_next_ends_as_if_undisturbed(
-    embed: Embed, corpus: Path, store: EmbeddingStore, encoder: Any, tmp_path: Path, child_environment: dict[str, str]
+def test_the_error_that_ended_a_run_is_shown_even_if_the_list_of_failures_cannot_be_written(
+    embed: Embed, spoilt: Path, store: EmbeddingStore, encoder: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = [sys.executable, "-c", KILLED, str(corpus), str(store.path)]
-    with subprocess.Popen(command, env=child_environment, stdout=subprocess.PIPE, text=True) as child:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "in the middle of a part\n"
-        os.kill(child.pid, signal.SIGKILL)
-    assert child.returncode == -signal.SIGKILL
-    assert len(list(store.path.glob(".part-*.tmp"))) == 1  # the half part, under a name that is no part's
-    assert [len(store_module.pq.read_table(part)) for part in parts_of(store)] == [3, 3]
+    def refuse(path: Path, write: Any) -> NoReturn:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(failures, "write_whole", refuse)
+    with monkeypatch.context() as full:
+        full.setattr(store_module, "write_whole", refuse)
+        with pytest.raises(StoreError, match=r"part-\w+\.parquet: cannot be written \(No space left on device\)"):
+            embed(spoilt)
+    encoder.stop_after = len(encoder.lengths) + 6
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
+        embed(spoilt)
     assert len(store.keys()) == 6
-    report = embed(corpus)
-    assert (len(encoder.lengths), report.num_new, report.num_known) == (6, 6, 6)
-    undisturbed = EmbeddingStore.open_or_create(tmp_path / "undisturbed", encoder.spec)
-    embed_manifest(read_manifest(corpus), encoder, undisturbed)
-    assert store.keys() == undisturbed.keys()
-    assert np.array_equal(vectors_of(corpus, store), vectors_of(corpus, undisturbed))

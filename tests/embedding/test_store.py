@@ -209,6 +209,20 @@ def test_other_weights_device_or_resampler_are_refused(store: EmbeddingStore, ch
         EmbeddingStore.open_or_create(store.path, replace(SPEC, **change))  # type: ignore[arg-type]
 
 
+def test_two_runs_of_different_encoders_do_not_make_one_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, real = tmp_path / "store", store_module.write_whole
+
+    def late(path: Path, write: Any, **options: Any) -> None:
+        monkeypatch.setattr(store_module, "write_whole", real)
+        other = EmbeddingStore.open_or_create(folder, EmbeddingSpec(encoder="b", dim=5))
+        other.append(["k"], make_vectors(1), [1.0])
+        real(path, write, **options)
+
+    monkeypatch.setattr(store_module, "write_whole", late)
+    with pytest.raises(StoreError, match=r"holds embeddings of b .*, these would be of a "):
+        EmbeddingStore.open_or_create(folder, EmbeddingSpec(encoder="a", dim=5))
+
+
 def test_the_same_weights_under_another_name_are_accepted(store: EmbeddingStore) -> None:
     again = EmbeddingStore.open_or_create(store.path, replace(SPEC, encoder="my_folder"))
     assert again.spec.encoder == "emotion2vec_base"
