@@ -43,7 +43,7 @@ def add_embed(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision", default="fp32", help="fp32, or bf16: about twice as fast, other vectors, a store of its own"
     )
-    parser.add_argument("--max-frames", metavar="N", type=_count, help=MAX_FRAMES_HELP)
+    parser.add_argument("--max-frames", metavar="N", type=_positive, help=MAX_FRAMES_HELP)
     parser.add_argument("--long", default="error", metavar="error|truncate|chunk", help=LONG_HELP)
     parser.add_argument(
         "--max-seconds", metavar="S", type=float, default=120.0, help="audio above this is long (seconds)"
@@ -85,9 +85,7 @@ def embed(options: argparse.Namespace) -> None:
         return
 
     def load(device: str) -> Encoder:
-        return load_encoder(
-            options.encoder, device=device, precision=options.precision, max_frames=options.max_frames or None
-        )
+        return load_encoder(options.encoder, device=device, precision=options.precision, max_frames=options.max_frames)
 
     def open_store(encoder: Encoder) -> EmbeddingStore:
         spec = replace(encoder.spec, long_audio=long_audio.describe())

@@ -1,7 +1,8 @@
 """`embed` on several devices or nodes: Lightning starts the processes, each embeds its share into the same store."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from emoji_lightning.embedding.extract import Embedded, EmbedReport, Extraction,
 from emoji_lightning.embedding.long_audio import LongAudio
 from emoji_lightning.embedding.reading import Reading, Utterance, list_utterances
 from emoji_lightning.embedding.store import EmbeddingStore
-from emoji_lightning.errors import EmojiLightningError
+from emoji_lightning.errors import EmojiLightningError, StoreError
 from emoji_lightning.manifest import Manifest
 
 _SAMPLE = 4096
@@ -73,35 +74,41 @@ def embed_on_devices(
     )
     module = ExtractionModule(manifest, load, open_store, long_audio or LongAudio())
     trainer.predict(module, return_predictions=False)
-    reports = _gather(module.outcome)
+    outcomes = _gather(module.outcome)
     if not trainer.is_global_zero:
         return None
-    whole = EmbedReport(reports[0].report.store, len(manifest))
-    for outcome in reports:
-        whole.num_new += outcome.report.num_new
-        whole.num_known += outcome.report.num_known
-        whole.duration_s += outcome.report.duration_s
-        whole.elapsed_s = max(whole.elapsed_s, outcome.report.elapsed_s)
-        whole.failures += outcome.report.failures
-    errors = [outcome.error for outcome in reports if outcome.error is not None]
-    whole.finish(manifest, len(manifest) if errors else max_failed)
-    if errors:
+    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
+    reports = [outcome.report for outcome in outcomes if outcome.report is not None]
+    if not reports:
         raise errors[0]
+    whole = EmbedReport(reports[0].store, len(manifest))
+    for report in reports:
+        whole.num_new += report.num_new
+        whole.num_known += report.num_known
+        whole.duration_s += report.duration_s
+        whole.elapsed_s = max(whole.elapsed_s, report.elapsed_s)
+        whole.failures += report.failures
+    if errors:
+        with suppress(StoreError, OSError):  # the error that ends the run is the one to show
+            whole.finish(manifest, max_failed=len(manifest))
+        raise errors[0]
+    whole.finish(manifest, max_failed)
     return whole
 
 
 @dataclass
 class Outcome:
-    """What one process did, and what stopped it, if anything."""
+    """What one process did, None if it could not begin, and what stopped it, if anything."""
 
-    report: EmbedReport
-    error: EmojiLightningError | None = field(default=None)
+    report: EmbedReport | None = None
+    error: EmojiLightningError | None = None
 
 
 class ExtractionModule(pl.LightningModule):
-    """One process's share of an extraction; a step embeds a window of utterances."""
+    """One process's share of an extraction; a step embeds a window of utterances.
 
-    outcome: Outcome
+    An error that stops one process is kept in `outcome` until all have finished: who left the others would end them.
+    """
 
     def __init__(
         self,
@@ -115,19 +122,22 @@ class ExtractionModule(pl.LightningModule):
         self._load = load
         self._open_store = open_store
         self._long_audio = long_audio
+        self.outcome = Outcome()
         self.extraction: Extraction | None = None
 
     def setup(self, stage: str) -> None:
         """Load the encoder on this process's device and take this process's utterances."""
-        encoder = self._load(str(self.trainer.strategy.root_device))
-        store = self._open_store(encoder)
-        utterances = share(list_utterances(self._manifest), self.trainer.global_rank, self.trainer.world_size)
-        self.outcome = Outcome(EmbedReport(store.path, len(utterances)))
-        self.extraction = Extraction(utterances, encoder, store, self.outcome.report, self._long_audio)
+        try:
+            encoder = self._load(str(self.trainer.strategy.root_device))
+            store = self._open_store(encoder)
+            utterances = share(list_utterances(self._manifest), self.trainer.global_rank, self.trainer.world_size)
+            self.outcome.report = EmbedReport(store.path, len(utterances))
+            self.extraction = Extraction(utterances, encoder, store, self.outcome.report, self._long_audio)
+        except EmojiLightningError as error:
+            self.outcome.error = error
 
     def predict_dataloader(self) -> DataLoader[Any]:
         """Return the windows of this process's utterances; they are read in threads, so no worker processes are."""
-        assert self.extraction is not None
         return DataLoader(_Windows(self.extraction), batch_size=None)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
@@ -141,20 +151,19 @@ class ExtractionModule(pl.LightningModule):
 
 
 class PartCallback(BasePredictionWriter):
-    """Writes vectors into the store as they come, and what is finished when the run ends, however it ends.
-
-    An error of one process waits for the others: one that leaves them would keep them waiting at the end.
-    """
+    """Writes vectors into the store as they come, and what is finished when the run ends, however it ends."""
 
     def __init__(self, *, progress: bool) -> None:
         super().__init__(write_interval="batch")
         self._show = progress
+        self._bar = progress_bar(show=False)  # a process may be stopped before the run starts
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Show the first process's progress."""
         assert isinstance(pl_module, ExtractionModule)
         self._bar = progress_bar(show=self._show and trainer.is_global_zero)
-        total = pl_module.outcome.report.num_utterances
+        report = pl_module.outcome.report
+        total = report.num_utterances if report else 0
         self._task = self._bar.add_task(f"embed (1 of {trainer.world_size})", total=total, hours=0.0, rate=0.0)
         self._bar.start()
 
@@ -171,16 +180,15 @@ class PartCallback(BasePredictionWriter):
         """Keep the vectors of a window."""
         assert isinstance(pl_module, ExtractionModule)
         assert pl_module.extraction is not None
-        extraction, outcome = pl_module.extraction, pl_module.outcome
-        if outcome.error is not None:
+        if pl_module.outcome.error is not None:
             return
         try:
             for embedded in prediction:
-                extraction.keep(embedded)
-                rate = outcome.report.duration_s / max(extraction.elapsed_s, 1e-9)
-                self._bar.update(self._task, advance=1, hours=outcome.report.duration_s / 3600, rate=rate)
+                pl_module.extraction.keep(embedded)
+                hours, rate = pl_module.extraction.progress()
+                self._bar.update(self._task, advance=1, hours=hours, rate=rate)
         except EmojiLightningError as error:
-            outcome.error = error
+            pl_module.outcome.error = error
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write what is finished."""
@@ -202,11 +210,11 @@ class PartCallback(BasePredictionWriter):
 
 
 class _Windows(IterableDataset[list[Reading]]):
-    def __init__(self, extraction: Extraction) -> None:
+    def __init__(self, extraction: Extraction | None) -> None:
         self._extraction = extraction
 
     def __iter__(self) -> Iterator[list[Reading]]:
-        return self._extraction.windows()
+        return iter(()) if self._extraction is None else self._extraction.windows()
 
 
 def share(utterances: Sequence[Utterance], rank: int, world_size: int) -> list[Utterance]:
@@ -222,7 +230,7 @@ def _hint(utterance: Utterance) -> int:
     content = f"{utterance.row}".encode()
     try:
         if utterance.path.is_file():
-            content = _sample(utterance.path) + f"{utterance.start}:{utterance.end}".encode()
+            content = _sample(utterance.path) + f"{utterance.start or 0.0}:{utterance.end}".encode()
     except (OSError, ValueError):
         pass  # it cannot be read: whoever gets it will say so
     return int.from_bytes(sha256(content).digest()[:8])

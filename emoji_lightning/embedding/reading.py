@@ -22,8 +22,9 @@ from emoji_lightning.errors import AudioError
 from emoji_lightning.manifest import Manifest
 
 _Item = TypeVar("_Item")
-_FILES_AHEAD = 64
-"""Files that are read before they are asked for; each takes its waveform's memory, 3.8 MB a minute."""
+_FILES_AHEAD, _BYTES_AHEAD = 64, 256 << 20
+"""Files, and bytes of them, that are read before they are asked for. A waveform takes 3.8 MB a minute, about twice the
+file's bytes, or ten times those of compressed speech."""
 
 
 @dataclass(frozen=True)
@@ -142,18 +143,30 @@ def _group(readings: Iterable[Reading], encoder: Encoder) -> Iterator[list[Readi
 
 def _map_ahead(function: Callable[[Utterance], Reading], items: Iterable[Utterance]) -> Iterator[Reading]:
     """Apply a function in threads, some items ahead; the results keep the order."""
-    waiting: deque[Future[Reading]] = deque()
+    waiting: deque[tuple[Future[Reading], int]] = deque()
+    ahead = 0
     with ThreadPoolExecutor(min(16, (os.cpu_count() or 1) + 1), thread_name_prefix="read") as pool:
         try:
             for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) >= _FILES_AHEAD:
-                    yield waiting.popleft().result()
+                waiting.append((pool.submit(function, item), _size(item)))
+                ahead += waiting[-1][1]
+                while len(waiting) >= _FILES_AHEAD or (ahead > _BYTES_AHEAD and len(waiting) > 1):
+                    future, size = waiting.popleft()
+                    ahead -= size
+                    yield future.result()
             while waiting:
-                yield waiting.popleft().result()
+                yield waiting.popleft()[0].result()
         finally:
-            for future in waiting:
+            for future, _ in waiting:
                 future.cancel()
+
+
+def _size(utterance: Utterance) -> int:
+    """Return the bytes of an utterance's file; 0 where that is not known, and for a segment, which is a part of it."""
+    try:
+        return 0 if utterance.end is not None else utterance.path.stat().st_size
+    except (OSError, ValueError):
+        return 0
 
 
 def _run_ahead(items: Iterator[_Item]) -> Iterator[_Item]:

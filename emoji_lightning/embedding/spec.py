@@ -7,12 +7,11 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 from emoji_lightning.audio import RESAMPLER, SAMPLE_RATE
+from emoji_lightning.embedding.long_audio import WHOLE, merge_records
 from emoji_lightning.errors import StoreError
 
 FORMAT_VERSION = 1
 """Version of the store's layout; raised when an older reader would misread a newer store."""
-
-NO_LONG_AUDIO = "error"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +28,8 @@ class EmbeddingSpec:
         resampler: What brought it to that rate.
         precision: Number format of the forward pass.
         device: Kind of device, "cpu" or "cuda": the same product rounds differently on another kind.
-        long_audio: What was done with audio above the limit: "error" (there is none), "truncate N s" or "chunk N s".
+        long_audio: What was done with audio above a limit: "error N s" (there is none), "truncate N s" or "chunk N s";
+            "whole" where there was no limit.
         format_version: Layout of the store.
     """
 
@@ -42,7 +42,7 @@ class EmbeddingSpec:
     resampler: str = RESAMPLER
     precision: str = "fp32"
     device: str = "cpu"
-    long_audio: str = NO_LONG_AUDIO
+    long_audio: str = WHOLE
     format_version: int = FORMAT_VERSION
 
     @property
@@ -51,13 +51,11 @@ class EmbeddingSpec:
         return hashlib.sha256(json.dumps(self._compared(), sort_keys=True).encode()).hexdigest()
 
     def merge(self, other: "EmbeddingSpec") -> "EmbeddingSpec | None":
-        """Return the spec of a store that holds vectors of both; None where they must not be mixed.
-
-        A store without audio above the limit agrees with any way of treating it.
-        """
-        long_audio = other.long_audio if self.long_audio == NO_LONG_AUDIO else self.long_audio
-        mine = replace(self, long_audio=long_audio)
-        theirs = other if other.long_audio != NO_LONG_AUDIO else replace(other, long_audio=long_audio)
+        """Return the spec of a store that holds vectors of both; None where they must not be mixed."""
+        long_audio = merge_records(self.long_audio, other.long_audio)
+        if long_audio is None:
+            return None
+        mine, theirs = (replace(spec, long_audio=long_audio) for spec in (self, other))
         return None if mine.difference(theirs) else mine
 
     def to_dict(self) -> dict[str, str | int | None]:

@@ -45,6 +45,7 @@ def _start(count: int) -> ThreadPoolExecutor:
 
     def set_up() -> None:
         torch.set_num_threads(1)
+        torch.get_num_threads()  # a thread's first use of torch takes the global count: here while it is 1
         all_set.wait()
 
     pool = ThreadPoolExecutor(count, thread_name_prefix="embed", initializer=set_up)

@@ -65,15 +65,22 @@ def test_all_differences_are_named_at_once() -> None:
 @pytest.mark.parametrize(
     ("mine", "theirs", "merged"),
     [
-        ("error", "error", "error"),
-        ("error", "chunk 60 s", "chunk 60 s"),
-        ("chunk 60 s", "error", "chunk 60 s"),
+        ("whole", "error 120 s", "whole"),
+        ("whole", "chunk 60 s", None),
+        ("error 120 s", "error 60 s", "error 120 s"),
+        ("error 60 s", "error 120 s", "error 120 s"),
+        ("error 60 s", "chunk 60 s", "chunk 60 s"),
+        ("error 120 s", "chunk 60 s", None),
+        ("chunk 60 s", "error 60 s", "chunk 60 s"),
+        ("chunk 60 s", "error 120 s", None),
         ("chunk 60 s", "chunk 60 s", "chunk 60 s"),
         ("chunk 60 s", "chunk 30 s", None),
         ("truncate 60 s", "chunk 60 s", None),
     ],
 )
-def test_a_store_without_long_audio_agrees_with_any_way_of_treating_it(mine: str, theirs: str, merged: str) -> None:
+def test_ways_of_treating_long_audio_mix_only_where_no_utterance_falls_under_both(
+    mine: str, theirs: str, merged: str | None
+) -> None:
     spec = replace(SPEC, long_audio=mine).merge(replace(SPEC, long_audio=theirs))
     assert spec == (merged and replace(SPEC, long_audio=merged))
     assert replace(SPEC, long_audio=mine).merge(replace(SPEC, long_audio=theirs, precision="bf16")) is None
