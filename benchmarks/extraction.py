@@ -184,9 +184,17 @@ def compare(model: str, device: str, waveforms: Sequence[Waveform], repeats: int
         ratio = f"{median(ratios):.2f} ({ratios[0]:.2f}-{ratios[-1]:.2f})"
         error = np.sqrt(np.mean(difference**2)) / spread
         print(f"{name:<24}{speed:>10.1f}{ratio:>26}{peak:>9.2f}{np.abs(difference).max():>12.1e}{error:>12.1e}")
-    for precision in ("fp32", "bf16") if device == "cpu" else ():
-        pairs = [each[f"ours {precision}"]["speed"] / each[f"ours {precision}, one core"]["speed"] for each in rounds]
-        print(f"ours {precision}: {CORES} cores / one core {median(pairs):.2f}")
+    if device != "cpu":
+        return
+    for precision in ("fp32", "bf16"):
+        name = f"ours {precision}"
+        for one, other in (
+            (name, f"{name}, one core"),
+            (name, f"generate, ncpu={CORES}"),
+            (f"{name}, one core", "generate, one core"),
+        ):
+            ratio = median(each[one]["speed"] / each[other]["speed"] for each in rounds)
+            print(f"{one} / {other}: {ratio:.2f}")
 
 
 def compare_starts(model: str, device: str, waveforms: Sequence[Waveform], repeats: int, scratch: Path) -> None:
