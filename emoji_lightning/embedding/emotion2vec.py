@@ -27,14 +27,12 @@ WRAPPED = "d2v_model."
 DECODER = ".decoder."
 """Part of the pretraining loss; embeddings do not touch it."""
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-LONG_FRAMES = 1_850
-"""From 37 s on attention takes more memory than all else."""
 FRAME_BYTES = 64 << 10
 """Of one padded frame in fp32 on a GPU: an estimate from the widths of the blocks, with room for the allocator."""
 MAX_PADDED_FRAMES = 1 << 16
 """22 minutes of audio: larger products are no faster, and four such batches of waveforms wait in memory."""
-FRONT_END_BYTES = 3 << 30
-"""Of the front end, which runs in pieces of fixed size, in fp32 on a GPU."""
+FIXED_BYTES = 6 << 30
+"""Of the front end and the attention biases, which are made in pieces of fixed size, in fp32 on a GPU: an estimate."""
 
 
 class Emotion2vecEncoder(Encoder):
@@ -124,11 +122,9 @@ class Emotion2vecEncoder(Encoder):
             return BatchLimits(window_frames=max_frames or 6_000 * count, window_utterances=16 * count)
         size = DTYPES[precision].itemsize / 4
         free, _ = torch.cuda.mem_get_info(self._device)
-        fitting = int((0.7 * free - FRONT_END_BYTES * size) / (FRAME_BYTES * size))
+        fitting = int((0.7 * free - FIXED_BYTES * size) / (FRAME_BYTES * size))
         padded = max_frames or min(max(1, fitting), MAX_PADDED_FRAMES)
-        return BatchLimits(
-            window_frames=4 * padded, window_utterances=4_096, padded_frames=padded, long_frames=LONG_FRAMES
-        )
+        return BatchLimits(window_frames=4 * padded, window_utterances=4_096, padded_frames=padded)
 
 
 @contextmanager

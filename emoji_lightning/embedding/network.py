@@ -21,8 +21,9 @@ _PIECE = 25
 """Frames of the front end at a time, over all of a batch: 0.5 s of audio, whose widest activation is 3.3 MB in fp32. Of
 longer pieces the memory is not reused, and up to a tenth of the time went into page faults."""
 _PIECE_CUDA = 4096
-_SCORES = 1 << 24
-"""Attention scores held at once on a CPU (64 MB in fp32): ten minutes of audio have 10**10 of them in each layer."""
+_SCORES = 1 << 22
+_SCORES_CUDA = 1 << 28
+"""Attention scores whose distance biases are held at once: ten minutes of audio have 10**10 of them in each layer."""
 
 
 class Network:
@@ -148,29 +149,19 @@ class Network:
     def _attention(self, x: Tensor, number: int, name: str, biases: "_Biases") -> Tensor:
         qkv = self._products[f"{name}attn.qkv"](x)
         q, k, v = qkv.view(*x.shape[:2], 3, self._shape.num_heads, -1).permute(2, 0, 3, 1, 4)
-        if self._device.type == "cpu" and len(x) == 1:
-            mixed = _attend_in_rows(q[0], k[0], v[0], number, biases).unsqueeze(0)
-        else:
-            mixed = functional.scaled_dot_product_attention(
-                q, k, v, attn_mask=biases(number).expand(len(x), -1, -1, -1)
+        limit = _SCORES if self._device.type == "cpu" else _SCORES_CUDA
+        rows = max(1, limit // (len(x) * self._shape.num_heads * x.shape[1]))
+        mixed = [
+            functional.scaled_dot_product_attention(
+                q[:, :, first : first + rows], k, v, attn_mask=biases(number, first, rows).expand(len(x), -1, -1, -1)
             )
-        return mixed.transpose(1, 2).flatten(2)
+            for first in range(0, x.shape[1], rows)
+        ]
+        return torch.cat(mixed, dim=2).transpose(1, 2).flatten(2)
 
     def _norm(self, x: Tensor, name: str, eps: float = _EPS) -> Tensor:
         weight, bias = (self._weights.get(f"{name}.{part}") for part in ("weight", "bias"))
         return functional.layer_norm(x, x.shape[-1:], weight, bias, eps)
-
-
-def _attend_in_rows(q: Tensor, k: Tensor, v: Tensor, layer: int, biases: "_Biases") -> Tensor:
-    """q, k, v (H, N, D / H) -> (H, N, D / H), with at most so many scores at once."""
-    num_heads, length, width = q.shape
-    rows = max(1, _SCORES // (num_heads * length))
-    mixed = []
-    for first in range(0, length, rows):
-        part = q[:, first : first + rows]
-        scores = torch.baddbmm(biases(layer, first, rows), part, k.transpose(1, 2), alpha=width**-0.5)
-        mixed.append(torch.bmm(scores.softmax(dim=2, dtype=torch.float32).to(q.dtype), v))
-    return torch.cat(mixed, dim=1)
 
 
 class _Biases:
@@ -182,18 +173,18 @@ class _Biases:
         self._extra = extra
         self._last: tuple[tuple[int, int], Tensor] | None = None
 
-    def __call__(self, layer: int, first: int = 0, rows: int | None = None) -> Tensor:
-        """Return (H, rows, N), or (B, H, rows, N) where a mask is given; the last one is kept for the next layer."""
+    def __call__(self, layer: int, first: int, rows: int) -> Tensor:
+        """Return those of some rows, (B or 1, H, rows, N); the last ones are kept for the next layer."""
         key = (layer if len(self._slopes) > 1 else 0, first)
         if self._last is None or self._last[0] != key:
             self._last = key, self._make(*key, rows)
         return self._last[1]
 
-    def _make(self, layer: int, first: int, rows: int | None) -> Tensor:
-        row = self._position[first : None if rows is None else first + rows, None]
+    def _make(self, layer: int, first: int, rows: int) -> Tensor:
+        row = self._position[first : first + rows, None]
         distance = (self._position - row).abs().to(torch.float32)
         distance.masked_fill_((self._position < self._extra) | (row < self._extra), 0.0)
-        bias = self._slopes[layer, :, None, None] * distance
+        bias = (self._slopes[layer, :, None, None] * distance).unsqueeze(0)
         if self._mask is not None:
             bias = bias.masked_fill(~self._mask[:, None, None, :], -math.inf)
         return bias.to(self._dtype)

@@ -14,14 +14,11 @@ class BatchLimits:
         window_utterances: The same for utterances.
         padded_frames: Frames in one batch, where every utterance takes the room of the longest beside it; None for an
             encoder that computes each utterance alone, and that may be given all at once.
-        long_frames: From this length on the memory of a padded utterance grows with the square of its frames: attention
-            outweighs everything else.
     """
 
     window_frames: int
     window_utterances: int
     padded_frames: int | None = None
-    long_frames: int = 1 << 30
 
 
 def plan_batches(frames: Sequence[int], limits: BatchLimits) -> list[list[int]]:
@@ -42,9 +39,7 @@ def plan_batches(frames: Sequence[int], limits: BatchLimits) -> list[list[int]]:
         return [order] if order else []
     batches: list[list[int]] = []
     for position in order:
-        longest = frames[batches[-1][0]] if batches else 0
-        needed = (len(batches[-1]) + 1 if batches else 1) * longest * max(1.0, longest / limits.long_frames)
-        if not batches or needed > limits.padded_frames:
+        if not batches or (len(batches[-1]) + 1) * frames[batches[-1][0]] > limits.padded_frames:
             batches.append([])
         batches[-1].append(position)
     return batches

@@ -11,25 +11,22 @@ LIMITS = st.builds(
     window_frames=st.just(6_000),
     window_utterances=st.just(32),
     padded_frames=st.integers(1, 900),
-    long_frames=st.integers(1, 300),
 )
 MANY, FEW = (st.lists(st.integers(1, 400), max_size=size) for size in (60, 7))
 
 
-def at_most(padded_frames: int | None, *, long_frames: int = 1 << 30) -> BatchLimits:
-    return BatchLimits(window_frames=1, window_utterances=1, padded_frames=padded_frames, long_frames=long_frames)
+def at_most(padded_frames: int | None) -> BatchLimits:
+    return BatchLimits(window_frames=1, window_utterances=1, padded_frames=padded_frames)
 
 
-def cost(lengths: list[int], limits: BatchLimits) -> float:
-    """Count padded frames; above `long_frames`, each as often as its utterance is longer than that."""
-    longest = max(lengths)
-    frames = len(lengths) * longest
-    return frames * longest / limits.long_frames if longest > limits.long_frames else frames
+def cost(lengths: list[int]) -> int:
+    """Count padded frames."""
+    return len(lengths) * max(lengths)
 
 
 def fits(lengths: list[int], limits: BatchLimits) -> bool:
     assert limits.padded_frames is not None
-    return len(lengths) == 1 or cost(lengths, limits) <= limits.padded_frames
+    return len(lengths) == 1 or cost(lengths) <= limits.padded_frames
 
 
 def all_groupings(lengths: list[int]) -> Iterator[list[list[int]]]:
@@ -88,18 +85,9 @@ def test_planning_needs_no_more_batches_than_taking_them_as_they_come(frames: li
     assert len(plan_batches(frames, limits)) <= len(naive)
 
 
-def test_an_utterance_twice_as_long_as_long_counts_twice() -> None:
-    frames = [200] * 8
-    assert [len(batch) for batch in plan_batches(frames, at_most(800))] == [4, 4]
-    assert [len(batch) for batch in plan_batches(frames, at_most(800, long_frames=200))] == [4, 4]
-    assert [len(batch) for batch in plan_batches(frames, at_most(800, long_frames=100))] == [2, 2, 2, 2]
-    assert [len(batch) for batch in plan_batches(frames, at_most(800, long_frames=25))] == [1] * 8
-
-
 def test_shorter_utterances_pay_for_the_longest_beside_them() -> None:
-    # 100 is not long, but beside 400 it is padded to 400, which is: 2 * 400 * 400 / 200 = 1,600
-    assert plan_batches([100, 400], at_most(1_600, long_frames=200)) == [[1, 0]]
-    assert plan_batches([100, 400], at_most(1_599, long_frames=200)) == [[1], [0]]
+    assert plan_batches([100, 400], at_most(800)) == [[1, 0]]
+    assert plan_batches([100, 400], at_most(799)) == [[1], [0]]
 
 
 def test_what_fits_no_batch_gets_one_of_its_own() -> None:
@@ -108,7 +96,7 @@ def test_what_fits_no_batch_gets_one_of_its_own() -> None:
 
 @given(frames=st.lists(st.integers(1, 400), min_size=1, max_size=60))
 def test_without_a_limit_all_are_one_batch_the_longest_first(frames: list[int]) -> None:
-    (batch,) = plan_batches(frames, at_most(None, long_frames=1))
+    (batch,) = plan_batches(frames, at_most(None))
     assert sorted(batch) == list(range(len(frames)))
     assert [frames[position] for position in batch] == sorted(frames, reverse=True)
 
