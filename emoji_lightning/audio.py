@@ -158,7 +158,7 @@ def _decode(stream: _Stream, name: str, start: float | None, end: float | None) 
     _check_wav_is_whole(stream, size, name)
     _check_ogg_is_whole(stream, size, name)
     samples, rate = _read_samples(stream, name, start, end)
-    waveform = samples.mean(axis=1, dtype=np.float32)
+    waveform = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
     _check_finite(waveform, rate, name)
     if rate != SAMPLE_RATE and len(waveform):
         waveform = np.asarray(soxr.resample(waveform, rate, SAMPLE_RATE, quality="HQ"), dtype=np.float32)

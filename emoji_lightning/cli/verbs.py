@@ -5,6 +5,7 @@ Nothing heavy is imported before the options are known to be right, so that help
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,9 +19,7 @@ ENCODER_HELP = (
     "emotion2vec_base, emotion2vec_plus_seed, emotion2vec_plus_base or emotion2vec_plus_large from the hub; a FOLDER "
     "with such a model; or logmel, 768 log-mel statistics without any download, for first runs and tests"
 )
-MAX_FRAMES_HELP = (
-    "frames of 20 ms in a batch on a GPU, padding included, or read ahead on a CPU; by default what memory holds"
-)
+MAX_FRAMES_HELP = "frames of 20 ms in a batch on a GPU, padding included; by default what its memory holds"
 LONG_HELP = (
     "audio above --max-seconds: error lists it as failed, truncate embeds its beginning, chunk embeds equal pieces and "
     "takes the mean of their vectors, weighted by duration"
@@ -38,7 +37,7 @@ def add_embed(parser: argparse.ArgumentParser) -> None:
         "manifest", metavar="MANIFEST", help="table of utterances: CSV, TSV, JSONL, Parquet or a folder"
     )
     parser.add_argument("--store", metavar="DIR", required=True, help=STORE_HELP)
-    parser.add_argument("--encoder", default="emotion2vec_base", help=ENCODER_HELP)
+    parser.add_argument("--encoder", help=ENCODER_HELP + "; by default emotion2vec_base")
     parser.add_argument("--device", default="auto", help=DEVICE_HELP)
     parser.add_argument(
         "--precision", default="fp32", help="fp32, or bf16: about twice as fast, other vectors, a store of its own"
@@ -63,9 +62,6 @@ def add_embed(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trainer.num_nodes", dest="num_nodes", metavar="N", type=_positive, default=1, help="nodes, as for fit"
     )
-    parser.add_argument(
-        "--trainer.strategy", dest="strategy", default="ddp", help="how Lightning starts them; SLURM, torchrun are seen"
-    )
 
 
 def embed(options: argparse.Namespace) -> None:
@@ -76,9 +72,13 @@ def embed(options: argparse.Namespace) -> None:
     from emoji_lightning.embedding.extract import embed_manifest
     from emoji_lightning.embedding.long_audio import LongAudio
     from emoji_lightning.embedding.store import EmbeddingStore
+    from emoji_lightning.errors import ConfigError
     from emoji_lightning.manifest import read_manifest
 
     long_audio = LongAudio(options.long, options.max_seconds)
+    if options.from_npy and not options.encoder:
+        raise ConfigError("--from-npy needs --encoder: the name of what made these vectors")
+    options.encoder = options.encoder or "emotion2vec_base"
     manifest = read_manifest(Path(options.manifest), audio_root=_path(options.audio_root))
     if options.from_npy:
         _import_vectors(options, manifest)
@@ -91,7 +91,7 @@ def embed(options: argparse.Namespace) -> None:
         spec = replace(encoder.spec, long_audio=long_audio.describe())
         return EmbeddingStore.open_or_create(Path(options.store), spec)
 
-    if options.devices * options.num_nodes > 1:
+    if _num_processes(options) > 1:
         from emoji_lightning.cli.notices import quiet_lightning
 
         quiet_lightning()
@@ -101,10 +101,9 @@ def embed(options: argparse.Namespace) -> None:
             manifest,
             load,
             open_store,
-            accelerator=_accelerator(options.device),
+            accelerator=_accelerator(options),
             devices=options.devices,
             num_nodes=options.num_nodes,
-            strategy=options.strategy,
             max_failed=options.max_failed,
             long_audio=long_audio,
         )
@@ -128,15 +127,42 @@ def _import_vectors(options: argparse.Namespace, manifest: "Manifest") -> None:
     print(report.summary())
 
 
-def _accelerator(device: str) -> str:
+def _num_processes(options: argparse.Namespace) -> int:
+    """Return how many processes embed together.
+
+    Raises:
+        ConfigError: Another number of them was started by torchrun or srun: each would do what others do, too.
+    """
+    from emoji_lightning.errors import ConfigError
+
+    wanted = int(options.devices * options.num_nodes)
+    started = os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_STEP_NUM_TASKS") or "1"
+    if started.isdecimal() and int(started) not in (1, wanted):
+        raise ConfigError(
+            f"{started} processes were started, --trainer.devices {options.devices} x --trainer.num_nodes "
+            f"{options.num_nodes} asks for {wanted}; make them agree"
+        )
+    return wanted
+
+
+def _accelerator(options: argparse.Namespace) -> str:
     """Return Lightning's word for a kind of device."""
     import torch
 
+    from emoji_lightning.embedding.encoder import LOGMEL
     from emoji_lightning.errors import ConfigError
 
-    if ":" in device:
-        raise ConfigError(f"--device is {device!r} with several processes; expected auto, cpu or cuda")
-    return "gpu" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu"
+    if options.device not in ("auto", "cpu", "cuda"):
+        raise ConfigError(f"--device is {options.device!r} with several processes; expected auto, cpu or cuda")
+    count = torch.cuda.device_count()
+    if options.device == "cpu" or options.encoder == LOGMEL or (options.device == "auto" and not count):
+        return "cpu"
+    if options.devices > count:
+        raise ConfigError(
+            f"--trainer.devices is {options.devices}, torch {torch.__version__} finds {count} CUDA devices; "
+            "ask for as many as there are, or for --device cpu"
+        )
+    return "gpu"
 
 
 def add_split(parser: argparse.ArgumentParser) -> None:
@@ -223,15 +249,17 @@ def _spell(label: str) -> str:
 
 
 def _count(text: str) -> int:
-    if (count := int(text)) < 0:
-        raise ValueError(text)
-    return count
+    return _whole(text, least=0)
 
 
 def _positive(text: str) -> int:
-    if (count := int(text)) < 1:
-        raise ValueError(text)
-    return count
+    return _whole(text, least=1)
+
+
+def _whole(text: str, *, least: int) -> int:
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, {least} or more")
+    return int(text)
 
 
 def _path(text: str | None) -> Path | None:

@@ -1,15 +1,22 @@
 """`embed` on several devices or nodes: Lightning starts the processes, each embeds its share into the same store."""
 
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from hashlib import sha256
+from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from threading import current_thread, main_thread
+from traceback import format_exception
+from typing import Any, NoReturn
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import BasePredictionWriter
+from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from torch import distributed
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -21,6 +28,8 @@ from emoji_lightning.embedding.store import EmbeddingStore
 from emoji_lightning.errors import EmojiLightningError, StoreError
 from emoji_lightning.manifest import Manifest
 
+_PATIENCE = timedelta(days=30)
+"""How long a process that is done waits for the others; by default half an hour."""
 _SAMPLE = 4096
 """Bytes from the middle of a file that, with its size, decide whose it is."""
 
@@ -33,7 +42,6 @@ def embed_on_devices(
     accelerator: str,
     devices: int,
     num_nodes: int = 1,
-    strategy: str = "ddp",
     max_failed: int = 0,
     long_audio: LongAudio | None = None,
     progress: bool = True,
@@ -47,7 +55,6 @@ def embed_on_devices(
         accelerator: "cpu" or "gpu", as Lightning names them.
         devices: Processes on each node.
         num_nodes: Nodes.
-        strategy: Lightning's strategy that starts them: `ddp`; SLURM and torchrun are recognised.
         max_failed: How many utterances may have unusable audio.
         long_audio: What is done with long audio.
         progress: Whether the first process shows a progress bar, of its own share.
@@ -60,20 +67,26 @@ def embed_on_devices(
         EmojiLightningError: What stopped a process; the others have finished their shares by then.
     """
     manifest.require("audio")
+    callback = PartCallback(progress=progress)
     trainer = pl.Trainer(
         accelerator=accelerator,
         devices=devices,
         num_nodes=num_nodes,
-        strategy=strategy,
+        strategy=DDPStrategy(timeout=_PATIENCE) if devices * num_nodes > 1 else "auto",
         use_distributed_sampler=False,
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        callbacks=[PartCallback(progress=progress)],
+        callbacks=[callback],
     )
     module = ExtractionModule(manifest, load, open_store, long_audio or LongAudio())
-    trainer.predict(module, return_predictions=False)
+    try:
+        trainer.predict(module, return_predictions=False)
+    except SystemExit:  # what Lightning makes of Ctrl-C
+        if callback.interrupted:
+            raise KeyboardInterrupt from None
+        raise
     outcomes = _gather(module.outcome)
     if not trainer.is_global_zero:
         return None
@@ -101,7 +114,13 @@ class Outcome:
     """What one process did, None if it could not begin, and what stopped it, if anything."""
 
     report: EmbedReport | None = None
-    error: EmojiLightningError | None = None
+    error: Exception | None = None
+
+    def stop(self, error: Exception) -> None:
+        """Note what stopped the process; an error that is nobody's input takes its traceback along."""
+        if not isinstance(error, EmojiLightningError):
+            error = RuntimeError("".join(format_exception(error)))
+        self.error = self.error or error
 
 
 class ExtractionModule(pl.LightningModule):
@@ -133,12 +152,12 @@ class ExtractionModule(pl.LightningModule):
             utterances = share(list_utterances(self._manifest), self.trainer.global_rank, self.trainer.world_size)
             self.outcome.report = EmbedReport(store.path, len(utterances))
             self.extraction = Extraction(utterances, encoder, store, self.outcome.report, self._long_audio)
-        except EmojiLightningError as error:
-            self.outcome.error = error
+        except Exception as error:
+            self.outcome.stop(error)
 
     def predict_dataloader(self) -> DataLoader[Any]:
         """Return the windows of this process's utterances; they are read in threads, so no worker processes are."""
-        return DataLoader(_Windows(self.extraction), batch_size=None)
+        return DataLoader(_Windows(self), batch_size=None)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Leave waveforms where they are: the encoder moves them."""
@@ -155,17 +174,20 @@ class PartCallback(BasePredictionWriter):
 
     def __init__(self, *, progress: bool) -> None:
         super().__init__(write_interval="batch")
+        self.interrupted = False
         self._show = progress
         self._bar = progress_bar(show=False)  # a process may be stopped before the run starts
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Show the first process's progress."""
+        """Show the first process's progress, and end on SIGTERM: Lightning only notes it, for the end of an epoch."""
         assert isinstance(pl_module, ExtractionModule)
         self._bar = progress_bar(show=self._show and trainer.is_global_zero)
         report = pl_module.outcome.report
         total = report.num_utterances if report else 0
         self._task = self._bar.add_task(f"embed (1 of {trainer.world_size})", total=total, hours=0.0, rate=0.0)
         self._bar.start()
+        if current_thread() is main_thread():
+            signal.signal(signal.SIGTERM, lambda number, _: _end(trainer, number))
 
     def write_on_batch_end(
         self,
@@ -187,8 +209,8 @@ class PartCallback(BasePredictionWriter):
                 pl_module.extraction.keep(embedded)
                 hours, rate = pl_module.extraction.progress()
                 self._bar.update(self._task, advance=1, hours=hours, rate=rate)
-        except EmojiLightningError as error:
-            pl_module.outcome.error = error
+        except Exception as error:
+            pl_module.outcome.stop(error)
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write what is finished."""
@@ -196,6 +218,7 @@ class PartCallback(BasePredictionWriter):
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Write what is finished."""
+        self.interrupted = isinstance(exception, KeyboardInterrupt)
         self._close(pl_module)
 
     def _close(self, pl_module: pl.LightningModule) -> None:
@@ -206,15 +229,23 @@ class PartCallback(BasePredictionWriter):
         try:
             pl_module.extraction.__exit__()
         except EmojiLightningError as error:
-            pl_module.outcome.error = pl_module.outcome.error or error
+            pl_module.outcome.stop(error)
 
 
 class _Windows(IterableDataset[list[Reading]]):
-    def __init__(self, extraction: Extraction | None) -> None:
-        self._extraction = extraction
+    def __init__(self, module: ExtractionModule) -> None:
+        self._module = module
 
     def __iter__(self) -> Iterator[list[Reading]]:
-        return iter(()) if self._extraction is None else self._extraction.windows()
+        if self._module.extraction is not None:
+            yield from takewhile(lambda _: self._module.outcome.error is None, self._module.extraction.windows())
+
+
+def _end(trainer: pl.Trainer, number: int) -> NoReturn:
+    """Leave as the signal asks, once what is finished is written; processes that this one started leave, too."""
+    if isinstance(trainer.strategy.launcher, _SubprocessScriptLauncher):
+        trainer.strategy.launcher.kill(signal.SIGTERM)
+    raise SystemExit(128 + number)
 
 
 def share(utterances: Sequence[Utterance], rank: int, world_size: int) -> list[Utterance]:
@@ -248,4 +279,5 @@ def _gather(outcome: Outcome) -> list[Outcome]:
         return [outcome]
     outcomes: list[Any] = [None] * distributed.get_world_size()
     distributed.all_gather_object(outcomes, outcome)
+    distributed.destroy_process_group()
     return outcomes

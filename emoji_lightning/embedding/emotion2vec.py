@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import file_digest
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from zipfile import is_zipfile
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from emoji_lightning.audio import SAMPLE_RATE
 from emoji_lightning.embedding.architecture import Architecture
 from emoji_lightning.embedding.encoder import Encoder
 from emoji_lightning.embedding.network import Network
@@ -21,7 +22,8 @@ from emoji_lightning.embedding.spec import EmbeddingSpec
 from emoji_lightning.embedding.workers import Workers
 from emoji_lightning.errors import EncoderError
 
-OWN_PREFIXES = ("blocks.", "norm.", "modality_encoders.")
+LEFTOVERS = ("_ema", "proj.", "recon_proj.")
+"""Of pretraining (the EMA teacher) and of fine-tuning as a classifier; no embedding depends on them."""
 WRAPPED = "d2v_model."
 """Before each key of the published plus models, which were fine-tuned as a part of a classifier; base has none."""
 DECODER = ".decoder."
@@ -29,9 +31,11 @@ DECODER = ".decoder."
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 FRAME_BYTES = 64 << 10
 """Of one padded frame in fp32 on a GPU: an estimate from the widths of the blocks, with room for the allocator."""
+MIN_PADDED_FRAMES = 2_000
+"""40 s of audio: on a small GPU a batch that does not fit after all is halved."""
 MAX_PADDED_FRAMES = 1 << 16
 """22 minutes of audio: larger products are no faster, and four such batches of waveforms wait in memory."""
-FIXED_BYTES = 6 << 30
+FIXED_BYTES = 5 << 29
 """Of the front end and the attention biases, which are made in pieces of fixed size, in fp32 on a GPU: an estimate."""
 
 
@@ -47,7 +51,7 @@ class Emotion2vecEncoder(Encoder):
         name: Name that the store records.
         device: "auto", "cpu", "cuda" or "cuda:N".
         precision: "fp32" or "bf16".
-        max_frames: Frames of 20 ms in a batch; by default what 70 % of the GPU's free memory holds.
+        max_frames: Padded frames of 20 ms in a batch on a GPU; by default what 70 % of its free memory holds.
 
     Raises:
         EncoderError: The device is missing, or the files of the folder do not fit each other.
@@ -112,31 +116,46 @@ class Emotion2vecEncoder(Encoder):
             yield from ((order[place], vectors[0]) for place, vectors in done)
 
     def _run(self, waveforms: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-        """Embed B utterances in one padded batch: B vectors (D,) float32."""
-        tensors = [torch.from_numpy(waveform).to(self._device) for waveform in waveforms]
-        return list(self._network(tensors).cpu().numpy())
+        """Embed B utterances in one padded batch, or, where the memory does not hold it, in halves of it."""
+        try:
+            tensors = [torch.from_numpy(waveform).to(self._device) for waveform in waveforms]
+            return list(self._network(tensors).cpu().numpy())
+        except torch.OutOfMemoryError as error:
+            if len(waveforms) == 1:
+                seconds = len(waveforms[0]) / SAMPLE_RATE
+                raise EncoderError(
+                    f"{self._device}: no memory for an utterance of {seconds:.1f} s ({str(error).splitlines()[0]}); "
+                    "use --long chunk with a lower --max-seconds, --precision bf16, or --device cpu"
+                ) from None
+        torch.cuda.empty_cache()
+        half = len(waveforms) // 2
+        return self._run(waveforms[:half]) + self._run(waveforms[half:])
 
     def _choose_limits(self, max_frames: int | None, precision: str) -> BatchLimits:
         if self._device.type == "cpu":
             count = self._workers.count
-            return BatchLimits(window_frames=max_frames or 6_000 * count, window_utterances=16 * count)
+            return BatchLimits(window_frames=6_000 * count, window_utterances=16 * count)
         size = DTYPES[precision].itemsize / 4
         free, _ = torch.cuda.mem_get_info(self._device)
         fitting = int((0.7 * free - FIXED_BYTES * size) / (FRAME_BYTES * size))
-        padded = max_frames or min(max(1, fitting), MAX_PADDED_FRAMES)
+        padded = max_frames or min(max(MIN_PADDED_FRAMES, fitting), MAX_PADDED_FRAMES)
         return BatchLimits(window_frames=4 * padded, window_utterances=4_096, padded_frames=padded)
 
 
 @contextmanager
 def _full_precision() -> Iterator[None]:
     """Compute float32 as float32: by default cuDNN convolutions run in TF32, 1e-3 off, and users ask for more of it."""
-    chosen = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
+    # As Any: torch makes these attributes of modules at run time.
+    cuda, cudnn, mkldnn = (cast(Any, getattr(torch.backends, name)) for name in ("cuda", "cudnn", "mkldnn"))
+    backends = [cuda.matmul, cudnn.conv, mkldnn.matmul, mkldnn.conv]
+    chosen = [backend.fp32_precision for backend in backends]
     try:
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            yield
+        for backend in backends:
+            backend.fp32_precision = "ieee"
+        yield
     finally:
-        torch.set_float32_matmul_precision(chosen)
+        for backend, precision in zip(backends, chosen, strict=True):
+            backend.fp32_precision = precision
 
 
 def _choose_device(device: str) -> torch.device:
@@ -190,8 +209,7 @@ def _read_architecture(file: Path) -> Architecture:
 def _read_weights(file: Path, architecture: Architecture) -> dict[str, Tensor]:
     stored = _read_state_dict(file)
     expected = architecture.shapes()
-    # What lies outside the model's own parts is left over from pretraining (the EMA teacher) or a classifier.
-    given = [name for name in stored if name.startswith(OWN_PREFIXES) and DECODER not in name]
+    given = [name for name in stored if not name.startswith(LEFTOVERS) and DECODER not in name]
     problems = [f"{name} is missing" for name in expected if name not in stored]
     problems += [f"{name} is not in the model" for name in given if name not in expected]
     problems += [
@@ -219,8 +237,14 @@ def _read_state_dict(file: Path) -> dict[str, Tensor]:
             content = content[wrapper]
     if not isinstance(content, dict):
         raise EncoderError(f"{file}: holds a {type(content).__name__}, not the weights of a model")
-    tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
-    return {name.removeprefix("module.").removeprefix(WRAPPED): value for name, value in tensors.items()}
+    tensors: dict[str, Tensor] = {}
+    for key, value in content.items():
+        name = str(key).removeprefix("module.").removeprefix(WRAPPED)
+        if name in tensors:
+            raise EncoderError(f"{file}: holds {name} twice, under different prefixes; download it again")
+        if isinstance(value, Tensor):
+            tensors[name] = value
+    return tensors
 
 
 def _sha256(file: Path) -> str:

@@ -120,8 +120,10 @@ def embed_manifest(
                     hours, rate = extraction.progress()
                     bar.update(task, advance=1, hours=hours, rate=rate)
     except BaseException:
-        with suppress(StoreError, OSError):  # the error that ends the run is the one to show
-            report.finish(manifest, max_failed=len(utterances))
+        # The error that ends the run is the one to show, and an earlier list is better than an empty one.
+        if report.failures:
+            with suppress(StoreError, OSError):
+                report.finish(manifest, max_failed=len(utterances))
         raise
     report.finish(manifest, max_failed)
     return report

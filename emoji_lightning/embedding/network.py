@@ -7,6 +7,7 @@ with weights packed once, GELU and residual fused; and the front end runs in sho
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -15,15 +16,19 @@ from torch.nn import functional
 
 from emoji_lightning.embedding.architecture import AUDIO, Architecture
 
+# Front-end kernels become products, the scales of the biases slopes.
+_ELSEWHERE = re.compile(r"\.conv_layers\.\d+\.0\.weight$|\.alibi_scale$")
 _EPS = 1e-5
 """Of every LayerNorm whose epsilon no configuration sets."""
 _PIECE = 25
 """Frames of the front end at a time, over all of a batch: 0.5 s of audio, whose widest activation is 3.3 MB in fp32. Of
 longer pieces the memory is not reused, and up to a tenth of the time went into page faults."""
-_PIECE_CUDA = 4096
+_PIECE_CUDA = 2048
 _SCORES = 1 << 22
-_SCORES_CUDA = 1 << 28
-"""Attention scores whose distance biases are held at once: ten minutes of audio have 10**10 of them in each layer."""
+_SCORES_CUDA = 1 << 27
+"""Attention scores computed at once: ten minutes of audio have 10**10 of them in each layer."""
+_PIECES_KEPT = 8
+"""So many times that many distance biases are kept from layer to layer: 128 MB in fp32 on a CPU."""
 
 
 class Network:
@@ -42,8 +47,9 @@ class Network:
     ) -> None:
         self._shape = architecture
         self._device, self._dtype = device, dtype
-        self._weights = {name: value.to(device, dtype, copy=True) for name, value in weights.items() if value.ndim != 2}
-        packed = device.type == "cpu" and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        kept = [name for name, value in weights.items() if value.ndim != 2 and not _ELSEWHERE.search(name)]
+        self._weights = {name: weights[name].to(device, dtype, copy=True) for name in kept}
+        packed = device.type == "cpu" and _can_pack(dtype)
         names = [name.removesuffix(".weight") for name, value in weights.items() if value.ndim == 2]
         self._products = {
             name: _Product(
@@ -165,20 +171,27 @@ class Network:
 
 
 class _Biases:
-    """What is added to the scores of one batch: minus slope times distance, and minus infinity for padding."""
+    """What is added to the scores of one batch: minus slope times distance, and minus infinity for padding.
+
+    Where all layers share the slopes, and the rows are few, it is made once for all layers.
+    """
 
     def __init__(self, slopes: Tensor, length: int, extra: int, mask: Tensor | None, dtype: torch.dtype) -> None:
         self._slopes, self._mask, self._dtype = slopes, mask, dtype
         self._position = torch.arange(length, device=slopes.device)
         self._extra = extra
-        self._last: tuple[tuple[int, int], Tensor] | None = None
+        self._made: dict[tuple[int, int], Tensor] = {}
 
     def __call__(self, layer: int, first: int, rows: int) -> Tensor:
-        """Return those of some rows, (B or 1, H, rows, N); the last ones are kept for the next layer."""
-        key = (layer if len(self._slopes) > 1 else 0, first)
-        if self._last is None or self._last[0] != key:
-            self._last = key, self._make(*key, rows)
-        return self._last[1]
+        """Return those of some rows, (B or 1, H, rows, N)."""
+        if len(self._slopes) > 1:
+            return self._make(layer, first, rows)
+        key = (first, rows)
+        if key not in self._made:
+            if len(self._made) == _PIECES_KEPT:  # an utterance this long is rare, and would fill the memory
+                return self._make(0, first, rows)
+            self._made[key] = self._make(0, first, rows)
+        return self._made[key]
 
     def _make(self, layer: int, first: int, rows: int) -> Tensor:
         row = self._position[first : first + rows, None]
@@ -211,6 +224,13 @@ class _Product:
         else:
             out = run(x, self._weight, self._bias, "none", [], "")
         return out
+
+
+def _can_pack(dtype: torch.dtype) -> bool:
+    """Tell whether oneDNN computes products of this type on this CPU: bf16 needs AVX-512 or better."""
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    return dtype == torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _slopes(architecture: Architecture, weights: Mapping[str, Tensor]) -> Tensor:

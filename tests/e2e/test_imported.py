@@ -49,9 +49,12 @@ def test_vectors_by_id_serve_a_manifest_with_audio_that_is_not_here(
         np.save(recipe / "vectors" / f"u{row}.npy", rng.standard_normal(DIM).astype(np.float32))
     rows = "".join(f"u{row},gone/{row}.wav,{LABELS[row % 4]}\n" for row in range(12))
     (recipe / "labels.csv").write_text("id,audio,label\n" + rows)
-    main(["embed", "labels.csv", "--from-npy", "vectors", "--store", "byid"])
+    main(["embed", "labels.csv", "--from-npy", "vectors", "--store", "byid", "--encoder", "wav2vec2"])
     main(["split", "labels.csv", "--output", "split.csv", "--dev", "4", "--test", "4"])
     main(["fit", "--data.manifest", "split.csv", "--data.store", "byid", "--trainer.max_epochs", "1"])
     with pytest.raises(SystemExit, match=r"^2$"):
+        main(["embed", "labels.csv", "--from-npy", "vectors", "--store", "byid"])
+    assert capsys.readouterr().err == "error: --from-npy needs --encoder: the name of what made these vectors\n"
+    with pytest.raises(SystemExit, match=r"^2$"):
         main(["embed", "labels.csv", "--store", "byid", "--encoder", "logmel"])
-    assert "holds embeddings of emotion2vec_base (16-d, unknown, unknown), these would be" in capsys.readouterr().err
+    assert "holds embeddings of wav2vec2 (16-d, unknown, unknown), these would be" in capsys.readouterr().err

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from quiet_funasr import undisturbed
 
 from emoji_lightning.audio import load_waveform
+from emoji_lightning.embedding import network as network_module
 from emoji_lightning.embedding.encoder import load_encoder
 from emoji_lightning.errors import EncoderError
 
@@ -220,17 +221,50 @@ def test_one_that_cannot_be_embedded_harms_no_other(tiny_model: Path, speechlike
     assert np.array_equal(found[3], encoder.encode(waveforms[3]))
 
 
+@pytest.mark.parametrize(
+    ("free_gb", "precision", "frames"), [(2, "fp32", 2_000), (8, "fp32", 50_790), (80, "bf16", 65_536)]
+)
 def test_a_gpu_gets_as_many_padded_frames_as_its_memory_holds(
-    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, *, free_gb: int, precision: str, frames: int
 ) -> None:
     encoder = load(tiny_model)
     encoder._device = torch.device("cuda")
-    for free_gb, frames in ((4, 0), (16, 100_000), (200, 1 << 16)):
-        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free_gb: (free << 30, 200 << 30))
-        limits = encoder._choose_limits(None, "fp32")
-        assert 1 <= limits.padded_frames <= max(1, frames)
-        assert limits.padded_frames * (64 << 10) <= 0.7 * (free_gb << 30)
-    assert encoder._choose_limits(123, "bf16").padded_frames == 123
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free_gb << 30, 200 << 30))
+    limits = encoder._choose_limits(None, precision)
+    assert limits.padded_frames == pytest.approx(frames, rel=0.01)
+    assert limits.window_frames == 4 * limits.padded_frames
+    assert encoder._choose_limits(123, precision).padded_frames == 123
+
+
+def test_a_batch_that_the_memory_does_not_hold_is_halved(
+    tiny_model: Path, speechlike: Callable[..., Waveform], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder, sizes = load(tiny_model), []
+    network = encoder._network
+
+    def small(tensors: list[torch.Tensor]) -> torch.Tensor:
+        sizes.append(len(tensors))
+        if len(tensors) > 2 or len(tensors[0]) > 20_000:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore words")
+        return network(tensors)
+
+    monkeypatch.setattr(encoder, "_network", small)
+    waveforms = [speechlike(length) for length in (800, 900, 1_000, 5_000, 400)]
+    vectors = encoder._run(waveforms)
+    assert sizes == [5, 2, 3, 1, 2]
+    for waveform, vector in zip(waveforms, vectors, strict=True):
+        assert np.abs(vector - network([torch.from_numpy(waveform)]).numpy()).max() < PARITY
+    with pytest.raises(EncoderError, match=r"cpu: no memory for an utterance of 1\.9 s \(CUDA out of memory"):
+        encoder._run([speechlike(30_000)])
+
+
+def test_a_cpu_without_bf16_products_in_onednn_computes_them_in_another_way(
+    tiny_model: Path, speechlike: Callable[..., Waveform], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = load_encoder(str(tiny_model), device="cpu", precision="bf16").encode(speechlike(5_000))
+    monkeypatch.setattr(network_module, "_can_pack", lambda dtype: False)
+    plain = load_encoder(str(tiny_model), device="cpu", precision="bf16").encode(speechlike(5_000))
+    assert 0 < np.abs(packed - plain).max() < 0.3
 
 
 @pytest.mark.parametrize(("precision", "error"), [("fp16", r"precision 'fp16' is not one of fp32, bf16")])
