@@ -236,6 +236,20 @@ def test_a_gpu_gets_as_many_padded_frames_as_its_memory_holds(
     assert encoder._choose_limits(123, precision).padded_frames == 123
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device on this machine")
+def test_a_gpu_gives_funasr_s_vectors(
+    tiny_model: Path, generate: Generate, speechlike: Callable[..., Waveform]
+) -> None:
+    waveforms = [speechlike(length, seed=length) for length in (400, 30_000, 5_000, 719, 120_000)]
+    expected = [generate(tiny_model, waveform) for waveform in waveforms]
+    for precision, bound in (("fp32", PARITY), ("bf16", 0.5)):
+        encoder = load_encoder(str(tiny_model), device="cuda", precision=precision)
+        found = dict(encoder.encode_batch(waveforms))
+        assert max(np.abs(found[row] - expected[row]).max() for row in range(len(waveforms))) < bound
+        assert (encoder.spec.device, encoder.spec.precision) == ("cuda", precision)
+
+
 def test_a_batch_that_the_memory_does_not_hold_is_halved(
     tiny_model: Path, speechlike: Callable[..., Waveform], monkeypatch: pytest.MonkeyPatch
 ) -> None:
