@@ -87,6 +87,20 @@ def test_each_utterance_alone_gives_funasr_s_vector(
     assert max(map(angle, vectors, expected)) <= MAX_ANGLE
 
 
+def test_weights_as_torch_draws_them_give_funasr_s_vectors(
+    build_model: Callable[..., Path],
+    tiny_model: Path,
+    tmp_path: Path,
+    generate: Generate,
+    waveforms: list[Waveform],
+) -> None:
+    config = (tiny_model / "config.yaml").read_text(encoding="utf-8")
+    folder = build_model(tmp_path / "plain", config, plain=True)
+    expected = np.stack([generate(folder, waveform) for waveform in waveforms])
+    assert np.abs(run(build(folder), waveforms) - expected).max() <= MAX_DIFFERENCE
+    assert max(map(angle, run(build(folder), waveforms), expected)) <= MAX_ANGLE
+
+
 @pytest.mark.parametrize("part", ["positions", "attention", "mean"])
 def test_padding_that_leaks_anywhere_shows(
     tiny_model: Path, waveforms: list[Waveform], monkeypatch: pytest.MonkeyPatch, part: str
