@@ -226,6 +226,21 @@ def decode(files: Sequence[Path]) -> None:
     print(f"decoding {len(files)} files alone: {seconds / (perf_counter() - start):.0f} s of audio per second")
 
 
+def products() -> None:
+    """Print what a core reaches in the largest product of a block, 200 frames: the limit of any exact fp32 forward."""
+    import torch
+
+    torch.set_num_threads(1)
+    x, weight, bias = torch.randn(200, 768), torch.randn(3072, 768), torch.randn(3072)
+    packed = torch.ops.mkldnn._reorder_linear_weight(weight, None)
+    times = []
+    for _ in range(50):
+        start = perf_counter()
+        torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
+        times.append(perf_counter() - start)
+    print(f"oneDNN products in fp32, one core: {2 * 200 * 768 * 3072 / median(times) / 1e9:.0f} GFLOP/s")
+
+
 def make_waveforms(count: int) -> list[Waveform]:
     rng = np.random.default_rng(0)
     found = []
@@ -267,6 +282,8 @@ def main() -> None:
             model = str(build(scratch / "model"))
         if files:
             decode(files)
+        if options.device == "cpu":
+            products()
         compare_starts(model, options.device, waveforms, options.repeats, scratch)
         compare(model, options.device, waveforms, options.repeats, scratch)
 
