@@ -12,7 +12,7 @@ from emoji_lightning.audio import load_waveform
 from emoji_lightning.bundle.bundle import Bundle, read_bundle
 from emoji_lightning.embedding.encoder import Encoder, load_encoder
 from emoji_lightning.errors import AudioError, CheckpointError
-from emoji_lightning.manifest_readers import AUDIO_SUFFIXES
+from emoji_lightning.manifest.folders import AUDIO_SUFFIXES
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, NoReturn
 
 from emoji_lightning import __version__
-from emoji_lightning.cli import static_options, verbs
+from emoji_lightning.cli import static_options
 from emoji_lightning.cli.configs import BASE_CONFIG
 from emoji_lightning.cli.notices import quiet_lightning
+from emoji_lightning.cli.verbs import classify, embed, split
 from emoji_lightning.errors import EmojiLightningError
 
 
@@ -22,9 +23,9 @@ class Verb(NamedTuple):
 
 
 OWN_VERBS = {
-    "embed": Verb("audio -> embedding store; resumes, does only what is missing", verbs.add_embed, verbs.embed),
-    "split": Verb("manifest -> balanced, group-safe, repeatable splits", verbs.add_split, verbs.split),
-    "classify": Verb("audio files or folders -> label, emoji, probability", verbs.add_classify, verbs.classify),
+    "embed": Verb("audio -> embedding store; resumes, does only what is missing", embed.add_options, embed.run),
+    "split": Verb("manifest -> balanced, group-safe, repeatable splits", split.add_options, split.run),
+    "classify": Verb("audio files or folders -> label, emoji, probability", classify.add_options, classify.run),
 }
 LIGHTNING_VERBS = {
     "fit": "train the head on a store's embeddings; without options on the synthetic demo corpus",

@@ -8,14 +8,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from emoji_lightning.data.split_manifest import read_groups
-from emoji_lightning.data.splits import split_balanced
 from emoji_lightning.data.synthetic import EMBEDDING_DIM, make_demo_corpus
 from emoji_lightning.embedding.digests import manifest_keys
 from emoji_lightning.embedding.store import EmbeddingStore
 from emoji_lightning.errors import ConfigError, StoreError, join_problems
 from emoji_lightning.labels import LabelSet
 from emoji_lightning.manifest import Manifest, read_manifest
+from emoji_lightning.splits.balance import split_balanced
+from emoji_lightning.splits.split_manifest import read_groups
 
 SPLITS = ("train", "dev", "test")
 UNLABELLED = -1

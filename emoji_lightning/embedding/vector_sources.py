@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emoji_lightning.errors import ManifestError, StoreError, join_problems
-from emoji_lightning.manifest_readers import read_rows
+from emoji_lightning.manifest.readers import read_rows
 
 FRAME_SECONDS = 0.02
 """Source: emotion2vec's feature encoder has a stride of 320 samples at 16 kHz."""

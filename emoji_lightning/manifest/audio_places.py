@@ -1,4 +1,4 @@
-"""What a manifest may hold: checks over whole columns, and where audio may lie."""
+"""Where audio may lie: paths as written -> paths below one root."""
 
 import json
 import os
@@ -7,14 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from emoji_lightning.errors import ManifestError
-from emoji_lightning.manifest_rows import AUDIO_ALIASES, TEXT_COLUMNS, TIME_COLUMNS, Problem
-
-SPLITS = ("train", "dev", "test")
+from emoji_lightning.manifest.checks import rows_where
 
 # Absolute, or with a `.`, `..` or empty part, or a trailing slash.
 _NOT_PLAIN = r"^/|^\.{1,2}(/|$)|/\.{0,2}(/|$)"
@@ -28,44 +25,6 @@ class PlacedAudio:
     root: Path
     outside: Sequence[int]
     """Rows whose audio lies where it may not."""
-
-
-def canonicalize(table: pa.Table) -> pa.Table:
-    """Give known columns their canonical name, type and form.
-
-    An alias of `audio` is renamed where no `audio` exists. Known text columns have no nulls (empty text instead) and,
-    but for `text`, no blanks around.
-    """
-    alias = next((name for name in AUDIO_ALIASES if name in table.column_names), None)
-    if alias and "audio" not in table.column_names:
-        table = table.rename_columns(["audio" if name == alias else name for name in table.column_names])
-    for index, name in enumerate(table.column_names):
-        if name in TEXT_COLUMNS:
-            column = pc.fill_null(table[name].cast(pa.string()), "")
-            # ASCII blanks only: U+00A0 is a byte of some emoji in a broken encoding.
-            trimmed = column if name == "text" else pc.ascii_trim_whitespace(column)
-            table = table.set_column(index, name, trimmed)
-        elif name in TIME_COLUMNS:
-            table = table.set_column(index, name, table[name].cast(pa.float64()))
-    return table
-
-
-def find_problems(table: pa.Table, lines: Sequence[int], ids: pa.ChunkedArray) -> list[Problem]:
-    """Check every column that all verbs rely on.
-
-    Args:
-        table: Canonical table of N rows.
-        lines: Line of each row, N.
-        ids: Id of each row, shape (N,).
-
-    Returns:
-        Empty `audio`, `label`, `id` or `split`, unknown splits, segments that end before they start, repeated ids.
-    """
-    problems: list[Problem] = []
-    for name in ("audio", "label", "id", "split"):
-        if name in table.column_names:
-            problems += [(lines[row], f"{name} is empty") for row in _rows(pc.equal(table[name], ""))]
-    return problems + _split_problems(table, lines) + _time_problems(table, lines) + _id_problems(table, lines, ids)
 
 
 def place_audio(
@@ -92,7 +51,7 @@ def place_audio(
     unclear = pc.match_substring_regex(audio, _NOT_PLAIN)
     if ours is not None:
         unclear = pc.or_(unclear, pc.invert(ours))
-    rows = _rows(unclear)
+    rows = rows_where(unclear)
     if len(rows) == 0:
         return PlacedAudio(audio, root, ())
     texts = audio.to_pylist()
@@ -160,43 +119,3 @@ def _gather(texts: list[str], inside: dict[int, str], *, root: Path, outside: Se
     for row, target in inside.items():
         texts[row] = (_below(target, str(root)) or "") if target else ""
     return PlacedAudio(pa.chunked_array([pa.array(texts, pa.string())]), root, outside)
-
-
-def _rows(mask: pa.ChunkedArray) -> list[int]:
-    found: list[int] = np.flatnonzero(np.asarray(pc.fill_null(mask, False))).tolist()
-    return found
-
-
-def _split_problems(table: pa.Table, lines: Sequence[int]) -> list[Problem]:
-    if "split" not in table.column_names:
-        return []
-    meant = {"val": "dev", "valid": "dev", "validation": "dev", "development": "dev", "training": "train"}
-    known = pc.is_in(table["split"], value_set=pa.array(["", *SPLITS]))
-    problems = []
-    for row in _rows(pc.invert(known)):
-        value = table["split"][row].as_py()
-        near = meant.get(value.lower(), value.lower())
-        hint = f"; did you mean {near!r}?" if near in SPLITS else ""
-        problems.append((lines[row], f"split {value!r} is not one of {list(SPLITS)}{hint}"))
-    return problems
-
-
-def _time_problems(table: pa.Table, lines: Sequence[int]) -> list[Problem]:
-    if not {"start", "end"} <= set(table.column_names):
-        return []
-    return [
-        (lines[row], f"start {table['start'][row]} s is not before end {table['end'][row]} s")
-        for row in _rows(pc.greater_equal(table["start"], table["end"]))
-    ]
-
-
-def _id_problems(table: pa.Table, lines: Sequence[int], ids: pa.ChunkedArray) -> list[Problem]:
-    if pc.count_distinct(ids).as_py() == len(ids):
-        return []
-    cure = "" if "id" in table.column_names else "; drop one row or add a column 'id'"
-    first: dict[str, int] = {}
-    problems = []
-    for row, name in enumerate(ids.to_pylist()):
-        if name and first.setdefault(name, row) != row:
-            problems.append((lines[row], f"id {name!r} stands in line {lines[first[name]]} too{cure}"))
-    return problems

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from emoji_lightning.data.split_manifest import split_manifest
 from emoji_lightning.errors import ManifestError
 from emoji_lightning.manifest import Manifest, read_manifest
+from emoji_lightning.splits.split_manifest import split_manifest
 
 
 def read_emo(folder: Path, content: str | bytes) -> Manifest:

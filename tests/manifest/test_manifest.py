@@ -14,7 +14,7 @@ from emoji_lightning.errors import LabelError, ManifestError
 from emoji_lightning.labels import CARD_LABELS, LabelSet
 from emoji_lightning.manifest import Manifest, read_manifest
 
-EMODB = Path(__file__).resolve().parents[2] / "shared" / "data" / "emodb"
+EMODB = Path(__file__).resolve().parents[3] / "shared" / "data" / "emodb"
 ROWS = [
     {"audio": "a.wav", "label": "😂", "text": 'He said "hi",\nthen left', "start": 0.5, "end": 1.25, "take": "1"},
     {"audio": "sub/b.wav", "label": "anger", "text": "", "start": 0.0, "end": 2.0, "take": "x"},
@@ -389,7 +389,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     def fail(*_: object, **__: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("emoji_lightning.manifest_writers._iterate_chunks", fail)
+    monkeypatch.setattr("emoji_lightning.manifest.writers._iterate_chunks", fail)
     with pytest.raises(OSError, match="disk full"):
         manifest.write(target)
     assert target.read_text() == "audio\nold.wav\n"

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from emoji_lightning import __version__
-from emoji_lightning.data.leakage import audit, normalize_text
-from emoji_lightning.data.splits import Split, split_balanced
 from emoji_lightning.errors import SplitError, join_problems
 from emoji_lightning.labels import LabelSet
 from emoji_lightning.manifest import Manifest
-from emoji_lightning.manifest_writers import check_suffix
+from emoji_lightning.manifest.writers import check_suffix
+from emoji_lightning.splits.balance import Split, split_balanced
+from emoji_lightning.splits.leakage import audit, normalize_text
 
 
 def split_manifest(

@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 
 from emoji_lightning import __version__
-from emoji_lightning.data.leakage import audit, normalize_text
-from emoji_lightning.data.split_manifest import render_record, split_manifest
 from emoji_lightning.errors import LabelError, ManifestError, SplitError
 from emoji_lightning.labels import LabelSet
 from emoji_lightning.manifest import Manifest, read_manifest
+from emoji_lightning.splits.leakage import audit, normalize_text
+from emoji_lightning.splits.split_manifest import render_record, split_manifest
 
 EMODB = Path(__file__).resolve().parents[3] / "shared" / "data" / "emodb"
 

@@ -5,13 +5,20 @@ import math
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from emoji_lightning.errors import ManifestError
+
 TIME_COLUMNS = ("start", "end")
 TEXT_COLUMNS = ("audio", "label", "id", "split", "text", "source_id", "speaker", "system")
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 AUDIO_ALIASES = ("file_name", "audio_filepath", "path")
+
+# Rows that are Python objects at one time: a million rows would otherwise take more than 1 GB.
+CHUNK_ROWS = 10_000
 
 Problem = tuple[int, str]
 """Line in the source and what is wrong there."""
@@ -120,3 +127,15 @@ def _as_text(table: pa.Table, names: Sequence[str]) -> pa.Table:
             )
             table = table.set_column(table.column_names.index(name), name, pa.array(values, pa.string()))
     return table
+
+
+def check_names(names: Sequence[str], path: Path) -> None:
+    """Refuse a table in which a column name stands twice.
+
+    Raises:
+        ManifestError: Names the column and both places.
+    """
+    for position, name in enumerate(names):
+        if name in names[:position]:
+            first = names.index(name) + 1
+            raise ManifestError(f"{path.name}: column {name!r} stands twice ({first} and {position + 1}); rename one")

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from emoji_lightning.errors import ManifestError
 from emoji_lightning.files import write_whole
-from emoji_lightning.manifest_readers import SUFFIXES
+from emoji_lightning.manifest.rows import SUFFIXES
 
 # Rows that are Python objects at one time.
 _CHUNK_ROWS = 50_000

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from emoji_lightning.data.group_search import _search, _State, assign_groups
-from emoji_lightning.data.splits import Split, split_balanced
 from emoji_lightning.errors import SplitError
+from emoji_lightning.splits.balance import Split, split_balanced
+from emoji_lightning.splits.group_search import _search, _State, assign_groups
 
 Ints = NDArray[np.int64]
 CODES = {"train": 0, "dev": 1, "test": 2}

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from emoji_lightning.data.group_search import assign_groups
 from emoji_lightning.errors import SplitError, join_problems
+from emoji_lightning.splits.group_search import assign_groups
 
 SPLITS = ("train", "dev", "test")
 

@@ -1,0 +1,1 @@
+"""From audio as it comes to a manifest: TTS output merged with its texts, and what a manifest holds, measured."""

@@ -1,0 +1,90 @@
+"""What a manifest may hold: checks over whole columns."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from emoji_lightning.manifest.rows import AUDIO_ALIASES, TEXT_COLUMNS, TIME_COLUMNS, Problem
+
+SPLITS = ("train", "dev", "test")
+
+
+def canonicalize(table: pa.Table) -> pa.Table:
+    """Give known columns their canonical name, type and form.
+
+    An alias of `audio` is renamed where no `audio` exists. Known text columns have no nulls (empty text instead) and,
+    but for `text`, no blanks around.
+    """
+    alias = next((name for name in AUDIO_ALIASES if name in table.column_names), None)
+    if alias and "audio" not in table.column_names:
+        table = table.rename_columns(["audio" if name == alias else name for name in table.column_names])
+    for index, name in enumerate(table.column_names):
+        if name in TEXT_COLUMNS:
+            column = pc.fill_null(table[name].cast(pa.string()), "")
+            # ASCII blanks only: U+00A0 is a byte of some emoji in a broken encoding.
+            trimmed = column if name == "text" else pc.ascii_trim_whitespace(column)
+            table = table.set_column(index, name, trimmed)
+        elif name in TIME_COLUMNS:
+            table = table.set_column(index, name, table[name].cast(pa.float64()))
+    return table
+
+
+def find_problems(table: pa.Table, lines: Sequence[int], ids: pa.ChunkedArray) -> list[Problem]:
+    """Check every column that all verbs rely on.
+
+    Args:
+        table: Canonical table of N rows.
+        lines: Line of each row, N.
+        ids: Id of each row, shape (N,).
+
+    Returns:
+        Empty `audio`, `label`, `id` or `split`, unknown splits, segments that end before they start, repeated ids.
+    """
+    problems: list[Problem] = []
+    for name in ("audio", "label", "id", "split"):
+        if name in table.column_names:
+            problems += [(lines[row], f"{name} is empty") for row in rows_where(pc.equal(table[name], ""))]
+    return problems + _split_problems(table, lines) + _time_problems(table, lines) + _id_problems(table, lines, ids)
+
+
+def rows_where(mask: pa.ChunkedArray) -> list[int]:
+    """Return the rows at which a mask is true; null counts as false."""
+    found: list[int] = np.flatnonzero(np.asarray(pc.fill_null(mask, False))).tolist()
+    return found
+
+
+def _split_problems(table: pa.Table, lines: Sequence[int]) -> list[Problem]:
+    if "split" not in table.column_names:
+        return []
+    meant = {"val": "dev", "valid": "dev", "validation": "dev", "development": "dev", "training": "train"}
+    known = pc.is_in(table["split"], value_set=pa.array(["", *SPLITS]))
+    problems = []
+    for row in rows_where(pc.invert(known)):
+        value = table["split"][row].as_py()
+        near = meant.get(value.lower(), value.lower())
+        hint = f"; did you mean {near!r}?" if near in SPLITS else ""
+        problems.append((lines[row], f"split {value!r} is not one of {list(SPLITS)}{hint}"))
+    return problems
+
+
+def _time_problems(table: pa.Table, lines: Sequence[int]) -> list[Problem]:
+    if not {"start", "end"} <= set(table.column_names):
+        return []
+    return [
+        (lines[row], f"start {table['start'][row]} s is not before end {table['end'][row]} s")
+        for row in rows_where(pc.greater_equal(table["start"], table["end"]))
+    ]
+
+
+def _id_problems(table: pa.Table, lines: Sequence[int], ids: pa.ChunkedArray) -> list[Problem]:
+    if pc.count_distinct(ids).as_py() == len(ids):
+        return []
+    cure = "" if "id" in table.column_names else "; drop one row or add a column 'id'"
+    first: dict[str, int] = {}
+    problems = []
+    for row, name in enumerate(ids.to_pylist()):
+        if name and first.setdefault(name, row) != row:
+            problems.append((lines[row], f"id {name!r} stands in line {lines[first[name]]} too{cure}"))
+    return problems

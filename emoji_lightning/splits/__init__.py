@@ -1,0 +1,1 @@
+"""Balanced, group-safe splits, and what must not be in two of them."""
