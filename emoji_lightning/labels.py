@@ -130,7 +130,7 @@ class LabelSet:
                 0..K-1, each once; the message names the file and the ids.
         """
         path = Path(path)
-        return cls.from_content(_load_yaml(path), source=path.name)
+        return cls.from_content(load_labels_file(path), source=path.name)
 
     @classmethod
     def from_content(cls, content: object, *, source: str) -> "LabelSet":
@@ -249,7 +249,12 @@ def _names_of(label: str) -> list[str]:
     return names
 
 
-def _load_yaml(path: Path) -> object:
+def load_labels_file(path: Path) -> object:
+    """Return the content of a JSON or YAML file of labels.
+
+    Raises:
+        LabelError: It is not there, not UTF-8, or neither.
+    """
     from omegaconf import OmegaConf
 
     try:

@@ -15,6 +15,7 @@ FLOW = [
     "files",
     "code_pages",
     "labels",
+    "label_map",
     "manifest",
     "audio",
     "corpora",

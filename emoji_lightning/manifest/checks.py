@@ -1,14 +1,17 @@
 """What a manifest may hold: checks over whole columns."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from emoji_lightning.manifest.rows import AUDIO_ALIASES, TEXT_COLUMNS, TIME_COLUMNS, Problem
+from emoji_lightning.manifest.rows import AUDIO_ALIASES, TEXT_COLUMNS, TIME_COLUMNS
 
 SPLITS = ("train", "dev", "test")
+
+RowProblem = tuple[int, str]
+"""Row, from 0 on, and what is wrong there."""
 
 
 def canonicalize(table: pa.Table) -> pa.Table:
@@ -31,22 +34,22 @@ def canonicalize(table: pa.Table) -> pa.Table:
     return table
 
 
-def find_problems(table: pa.Table, lines: Sequence[int], ids: pa.ChunkedArray) -> list[Problem]:
+def find_problems(table: pa.Table, name_line: Callable[[int], str], ids: pa.ChunkedArray) -> list[RowProblem]:
     """Check every column that all verbs rely on.
 
     Args:
         table: Canonical table of N rows.
-        lines: Line of each row, N.
+        name_line: Row -> how messages about another row call its place, e.g. `line 2`.
         ids: Id of each row, shape (N,).
 
     Returns:
         Empty `audio`, `label`, `id` or `split`, unknown splits, segments that end before they start, repeated ids.
     """
-    problems: list[Problem] = []
+    problems: list[RowProblem] = []
     for name in ("audio", "label", "id", "split"):
         if name in table.column_names:
-            problems += [(lines[row], f"{name} is empty") for row in rows_where(pc.equal(table[name], ""))]
-    return problems + _split_problems(table, lines) + _time_problems(table, lines) + _id_problems(table, lines, ids)
+            problems += [(row, f"{name} is empty") for row in rows_where(pc.equal(table[name], ""))]
+    return problems + _split_problems(table) + _time_problems(table) + _id_problems(table, name_line, ids)
 
 
 def rows_where(mask: pa.ChunkedArray) -> list[int]:
@@ -55,7 +58,7 @@ def rows_where(mask: pa.ChunkedArray) -> list[int]:
     return found
 
 
-def _split_problems(table: pa.Table, lines: Sequence[int]) -> list[Problem]:
+def _split_problems(table: pa.Table) -> list[RowProblem]:
     if "split" not in table.column_names:
         return []
     meant = {"val": "dev", "valid": "dev", "validation": "dev", "development": "dev", "training": "train"}
@@ -65,20 +68,20 @@ def _split_problems(table: pa.Table, lines: Sequence[int]) -> list[Problem]:
         value = table["split"][row].as_py()
         near = meant.get(value.lower(), value.lower())
         hint = f"; did you mean {near!r}?" if near in SPLITS else ""
-        problems.append((lines[row], f"split {value!r} is not one of {list(SPLITS)}{hint}"))
+        problems.append((row, f"split {value!r} is not one of {list(SPLITS)}{hint}"))
     return problems
 
 
-def _time_problems(table: pa.Table, lines: Sequence[int]) -> list[Problem]:
+def _time_problems(table: pa.Table) -> list[RowProblem]:
     if not {"start", "end"} <= set(table.column_names):
         return []
     return [
-        (lines[row], f"start {table['start'][row]} s is not before end {table['end'][row]} s")
+        (row, f"start {table['start'][row]} s is not before end {table['end'][row]} s")
         for row in rows_where(pc.greater_equal(table["start"], table["end"]))
     ]
 
 
-def _id_problems(table: pa.Table, lines: Sequence[int], ids: pa.ChunkedArray) -> list[Problem]:
+def _id_problems(table: pa.Table, name_line: Callable[[int], str], ids: pa.ChunkedArray) -> list[RowProblem]:
     if pc.count_distinct(ids).as_py() == len(ids):
         return []
     cure = "" if "id" in table.column_names else "; drop one row or add a column 'id'"
@@ -86,5 +89,5 @@ def _id_problems(table: pa.Table, lines: Sequence[int], ids: pa.ChunkedArray) ->
     problems = []
     for row, name in enumerate(ids.to_pylist()):
         if name and first.setdefault(name, row) != row:
-            problems.append((lines[row], f"id {name!r} stands in line {lines[first[name]]} too{cure}"))
+            problems.append((row, f"id {name!r} stands in {name_line(first[name])} too{cure}"))
     return problems

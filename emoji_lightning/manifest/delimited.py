@@ -8,14 +8,24 @@ from pathlib import Path
 from typing import IO
 
 from emoji_lightning.errors import ManifestError
-from emoji_lightning.manifest.rows import CHUNK_ROWS, Problem, RawManifest, TableBuilder, check_names
+from emoji_lightning.manifest.columns import ColumnNames
+from emoji_lightning.manifest.problems import Problem
+from emoji_lightning.manifest.rows import (
+    AUDIO_ALIASES,
+    CHUNK_ROWS,
+    TEXT_COLUMNS,
+    RawManifest,
+    TableBuilder,
+    check_names,
+)
+from emoji_lightning.manifest.text_files import read_text_file
 
 
-def read_csv(path: Path) -> RawManifest:
+def read_csv(path: Path, names: ColumnNames) -> RawManifest:
     """Read CSV, or TSV by its suffix; the first line that is not blank is the header.
 
     Raises:
-        ManifestError: There is no header, or a name stands in it twice.
+        ManifestError: There is no header, it uses another delimiter, or a name stands in it twice.
         UnicodeDecodeError: It is not UTF-8.
     """
     # The csv module and not pyarrow.csv: only it knows the line of a row once fields hold line breaks, and it reads
@@ -23,7 +33,7 @@ def read_csv(path: Path) -> RawManifest:
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, delimiter=_find_delimiter(file, path), strict=True)
         header = _read_header(reader, path)
-        builder = TableBuilder()
+        builder = TableBuilder(names)
         rows: list[list[str]] = []
         lines: list[int] = []
         for line, cells in _number_rows(reader, len(header), builder.raw.problems):
@@ -38,12 +48,12 @@ def read_csv(path: Path) -> RawManifest:
 
 
 def _find_delimiter(file: IO[str], path: Path) -> str:
-    """Return tab for `.tsv`; else what the header uses: `,`, or `;` and tab as spreadsheets write them."""
+    """Return tab for `.tsv`; else what the header uses most: `,`, or `;` and tab as spreadsheets write them."""
     header = file.readline()
     file.seek(0)
     if path.suffix.lower() == ".tsv":
         return "\t"
-    return next((mark for mark in ",;\t" if mark in header), ",")
+    return max(",;\t", key=header.count)
 
 
 def _read_header(reader: Reader, path: Path) -> list[str]:
@@ -54,8 +64,21 @@ def _read_header(reader: Reader, path: Path) -> list[str]:
     names = [name.strip() for name in header]
     if not names:
         raise ManifestError(f"{path.name}: the file is empty; expected a header such as audio,label")
+    _check_delimiter(names, path)
     check_names(names, path)
     return names
+
+
+def _check_delimiter(names: list[str], path: Path) -> None:
+    """Refuse a header that is one field in which a name of ours stands beside others."""
+    parts = re.split(r"[|;,:\t ]+", names[0])
+    if len(names) > 1 or len(parts) == 1 or not {*TEXT_COLUMNS, *AUDIO_ALIASES} & set(parts):
+        return
+    mark = names[0][len(parts[0])]
+    expected = "a tab" if path.suffix.lower() == ".tsv" else "',', ';' or a tab"
+    cure = "rename the file to .csv" if mark in ",;" else "save it as CSV"
+    found = f"{path.name}: the header is one field, {names[0]!r}"
+    raise ManifestError(f"{found}; expected {expected} between the columns, not {mark!r}; {cure}")
 
 
 def _number_rows(reader: Reader, width: int, problems: list[Problem]) -> Iterator[tuple[int, list[str]]]:
@@ -73,12 +96,12 @@ def _number_rows(reader: Reader, width: int, problems: list[Problem]) -> Iterato
         problems.append((line, f'{error}; is a quote (") not closed or not doubled? Nothing is read below'))
 
 
-def read_emo(path: Path) -> RawManifest:
+def read_emo(path: Path, names: ColumnNames) -> RawManifest:
     """Read a line `id label` per utterance, as the recipe of emotion2vec writes them; there is no header."""
     # ASCII blanks only: U+00A0 is a byte of some emoji in a broken encoding. Blank lines count: frames are theirs too.
-    text = path.read_text(encoding="utf-8-sig").rstrip(" \t\n")
+    text = read_text_file(path).rstrip(" \t\n")
     rows = [re.findall(r"\S+", line, re.ASCII) for line in text.split("\n")] if text else []
-    builder = TableBuilder()
+    builder = TableBuilder(names)
     builder.raw.problems += [
         (line, f"{len(cells)} fields; expected an id and a label, blanks or a tab between, none inside")
         for line, cells in enumerate(rows, start=1)

@@ -1,27 +1,76 @@
-"""JSONL -> rows."""
+"""JSONL -> rows, also with the keys of NeMo and EmoBox."""
 
+import codecs
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import IO, Any
 
-from emoji_lightning.manifest.rows import CHUNK_ROWS, Problem, RawManifest, TableBuilder
+from emoji_lightning.errors import ManifestError
+from emoji_lightning.manifest.columns import ColumnNames
+from emoji_lightning.manifest.json_blocks import BlockParser
+from emoji_lightning.manifest.json_keys import name_keys, take_offsets
+from emoji_lightning.manifest.problems import Problem
+from emoji_lightning.manifest.rows import CHUNK_ROWS, RawManifest, TableBuilder
 
 
-def read_jsonl(path: Path) -> RawManifest:
+def read_jsonl(path: Path, names: ColumnNames) -> RawManifest:
     """Read one JSON object a line; blank lines are passed over.
 
+    EmoBox's `key`, `wav`, `emo` are `id`, `audio`, `label`; NeMo's `offset` and `duration` are `start` and `end`.
+
     Raises:
+        ManifestError: The file is one JSON document over many lines.
         UnicodeDecodeError: It is not UTF-8.
     """
-    builder = TableBuilder()
-    with path.open(encoding="utf-8-sig") as file:
-        numbered = ((line, text.strip()) for line, text in enumerate(file, start=1))
-        filled = ((line, text) for line, text in numbered if text)
-        while chunk := list(itertools.islice(filled, CHUNK_ROWS)):
-            rows, lines = _parse_objects(chunk, builder.raw.problems)
-            builder.add(_to_columns(rows), lines)
-    return builder.finish()
+    builder = TableBuilder(names)
+    parser = BlockParser()
+    line = 1
+    with path.open("rb") as file:
+        for number, block in enumerate(_read_blocks(file)):
+            text = block.decode().replace("\r\n", "\n").replace("\r", "\n")
+            if number == 0:
+                _check_lines(text, path)
+            count = text.count("\n") + (not text.endswith("\n"))
+            lines = range(line, line + count)
+            table = parser.parse(text, count)
+            if table is not None and not builder.raw.lines:
+                builder.names = name_keys(names, table.column_names)
+            if table is None or not builder.add_table(table, lines):
+                _add_objects(text, line, builder)
+            line += count
+    return take_offsets(builder.finish())
+
+
+def _read_blocks(file: IO[bytes]) -> Iterator[bytes]:
+    if file.read(3) != codecs.BOM_UTF8:
+        file.seek(0)
+    while lines := list(itertools.islice(file, CHUNK_ROWS)):
+        yield b"".join(lines)
+
+
+def _check_lines(text: str, path: Path) -> None:
+    """Refuse indented JSON, which is wrong in every line."""
+    first = next((line for line in map(str.strip, text.split("\n")) if line), "")
+    if first in ("[", "{"):
+        cure = f"e.g. jq -c '.[]' {path.name} > {path.stem}.jsonl; of EmoBox take the .jsonl beside it"
+        raise ManifestError(f"{path.name}: one JSON document over many lines; expected one object per line, {cure}")
+
+
+def _add_objects(text: str, first_line: int, builder: TableBuilder) -> None:
+    numbered = ((line, each.strip()) for line, each in enumerate(text.split("\n"), start=first_line))
+    filled = [(line, each) for line, each in numbered if each]
+    if not filled:
+        return
+    rows, lines = _parse_objects(filled, builder.raw.problems)
+    columns = _to_columns(rows)
+    if not columns:  # Arrow has no rows without columns
+        builder.raw.problems += [(line, 'found an empty object; expected e.g. {"audio": "a.wav"}') for line in lines]
+        return
+    if not builder.raw.lines:
+        builder.names = name_keys(builder.names, list(columns))
+    builder.add(columns, lines)
 
 
 def _parse_objects(
@@ -32,7 +81,7 @@ def _parse_objects(
     if all(text[0] == "{" and text[-1] == "}" for text in texts):
         try:
             # One call for all is twice as fast as one per line; what is wrong is then looked for line by line.
-            rows = json.loads(f"[{','.join(texts)}]")
+            rows = json.loads(f"[{','.join(texts)}]", object_pairs_hook=_to_object)
             if len(rows) == len(texts):
                 return rows, list(lines)
         except (ValueError, RecursionError):
@@ -43,17 +92,25 @@ def _parse_objects(
 
 def _parse_object(text: str, line: int, problems: list[Problem]) -> dict[str, object] | None:
     try:
-        row = json.loads(text)
+        row = json.loads(text, object_pairs_hook=_to_object)
     except json.JSONDecodeError as error:
         problems.append((line, f"not JSON ({error.msg} at column {error.colno}); expected one object per line"))
         return None
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets nested without end
+    except (ValueError, RecursionError) as error:  # a key twice, a number of thousands of digits, endless brackets
         problems.append((line, f"not JSON that can be read ({error}); expected one object per line"))
         return None
     if isinstance(row, dict):
         return row
     problems.append((line, f'found a {type(row).__name__}; expected an object such as {{"audio": "a.wav"}}'))
     return None
+
+
+def _to_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"key {next(key for key in row if keys.count(key) > 1)!r} stands twice; rename one")
+    return row
 
 
 def _to_columns(rows: Sequence[Mapping[str, object]]) -> dict[str, Sequence[object]]:

@@ -1,32 +1,30 @@
 """Rows as a reader meets them -> Arrow columns, a chunk at a time."""
 
 import json
-import math
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from emoji_lightning.errors import ManifestError
+from emoji_lightning.manifest.columns import ColumnNames
+from emoji_lightning.manifest.problems import Problem
+from emoji_lightning.manifest.seconds import cast_seconds, to_seconds
 
 TIME_COLUMNS = ("start", "end")
 TEXT_COLUMNS = ("audio", "label", "id", "split", "text", "source_id", "speaker", "system")
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
-AUDIO_ALIASES = ("file_name", "audio_filepath", "path")
+AUDIO_ALIASES = ("file_name", "audio_filepath", "path", "file")
 
 # Rows that are Python objects at one time: a million rows would otherwise take more than 1 GB.
 CHUNK_ROWS = 10_000
 
-Problem = tuple[int, str]
-"""Line in the source and what is wrong there."""
-
 
 @dataclass
 class RawManifest:
-    """What a reader found: rows under the source's own column names, and what could not be read.
+    """What a reader found: rows under our column names where they were mapped, and what could not be read.
 
     Known columns are text (`start`, `end` float64) already; other columns keep their type.
     """
@@ -34,33 +32,65 @@ class RawManifest:
     table: pa.Table = field(default_factory=lambda: pa.table({}))
     lines: "array[int]" = field(default_factory=lambda: array("q"))
     problems: list[Problem] = field(default_factory=list)
+    """Of the file that the lines are those of; line 0 is the whole of it."""
+    source: Path | None = None
+    """The file that the rows stand in, where it is not the one that was asked for."""
+    files: Sequence[str] = ()
+    """The file of each row, relative to the source, where the source is a folder with several."""
+    beside: dict[str, list[Problem]] = field(default_factory=dict)
+    """Problems of other files of the source, by their names."""
+    names: ColumnNames | None = None
+    """What the source's columns were called, where the reader itself knew names of them."""
 
 
 class TableBuilder:
-    """Collects rows in chunks and turns each into Arrow at once."""
+    """Collects rows in chunks and turns each into Arrow at once.
 
-    def __init__(self) -> None:
+    Args:
+        names: What the source calls our columns; may be replaced before the first chunk.
+    """
+
+    def __init__(self, names: ColumnNames) -> None:
+        self.names = names
         self.raw = RawManifest()
         self._chunks: list[pa.Table] = []
 
     def add(self, columns: Mapping[str, Sequence[object]], lines: Sequence[int]) -> None:
-        """Append one chunk; `lines` has one entry per row."""
-        arrays = {name: self._to_arrow(name, values, lines) for name, values in columns.items()}
-        self._chunks.append(pa.table(arrays))
-        self.raw.lines.extend(lines)
+        """Append one chunk of the source's columns; `lines` has one entry per row."""
+        renamed = dict(zip(self.names.rename(list(columns)), columns.values(), strict=True))
+        arrays = {name: self._to_arrow(name, values, lines) for name, values in renamed.items()}
+        self._append(pa.table(arrays), lines)
+
+    def add_table(self, table: pa.Table, lines: Sequence[int]) -> bool:
+        """Append one chunk that is Arrow already, if it is then what `add` makes of the same values.
+
+        Returns:
+            Whether it was appended; if not, a value has to be looked at.
+        """
+        names = self.names.rename(table.column_names)
+        fitted = [_fit(name, column) for name, column in zip(names, table.columns, strict=True)]
+        columns = [column for column in fitted if column is not None]
+        if len(columns) < len(fitted):
+            return False
+        self._append(pa.table(columns, names), lines)
+        return True
 
     def finish(self) -> RawManifest:
         """Join the chunks."""
         if self._chunks:
-            self.raw.table = _concat(self._chunks)
+            self.raw.table = concat(self._chunks)
+        self.raw.names = self.names
         return self.raw
+
+    def _append(self, table: pa.Table, lines: Sequence[int]) -> None:
+        self._chunks.append(table)
+        self.raw.lines.extend(lines)
 
     def _to_arrow(self, name: str, values: Sequence[object], lines: Sequence[int]) -> pa.Array:
         if name in TIME_COLUMNS:
-            return self._times(name, values, lines)
-        known = name in TEXT_COLUMNS or name in AUDIO_ALIASES
+            return to_seconds(name, values, lines, self.raw.problems)
         try:
-            return pa.array(values, pa.string() if known else None)
+            return pa.array(values, pa.string() if is_text(name) else None)
         except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError):
             return pa.array([self._text(name, *pair) for pair in zip(values, lines, strict=True)], pa.string())
 
@@ -70,50 +100,34 @@ class TableBuilder:
             return ascii(value)
         if value is None or isinstance(value, str):
             return value
-        known = name in TEXT_COLUMNS or name in AUDIO_ALIASES
-        if known and isinstance(value, dict | list):
+        if is_text(name) and isinstance(value, dict | list):
             self.raw.problems.append((line, f"column {name!r} holds a {type(value).__name__}; expected text"))
             return "?"
-        return str(value) if known else json.dumps(value, ensure_ascii=False)
-
-    def _times(self, name: str, values: Sequence[object], lines: Sequence[int]) -> pa.Array:
-        seconds = _cast_seconds(values)
-        if seconds is None:
-            numbers = [None if value is None or value == "" else _seconds(value) for value in values]
-            for value, number, line in zip(values, numbers, lines, strict=True):
-                if number is not None and not (math.isfinite(number) and number >= 0):
-                    self.raw.problems.append((line, f"{name} is {value!r}; expected seconds as a number from 0 on"))
-            seconds = pa.array(numbers, pa.float64())
-        return seconds
+        return str(value) if is_text(name) else json.dumps(value, ensure_ascii=False)
 
 
-def _cast_seconds(values: Sequence[object]) -> pa.Array | None:
-    """Return seconds (float64, null where empty), or None if a value has to be looked at: ten times faster so."""
-    try:
-        column = pa.array(values)
-        if pa.types.is_string(column.type):
-            column = pc.if_else(pc.equal(column, ""), None, column)
-        if pa.types.is_boolean(column.type):
-            return None
-        seconds = column.cast(pa.float64())
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
-        return None
-    usable = pc.and_(pc.is_finite(seconds), pc.greater_equal(seconds, 0.0))
-    return seconds if pc.all(usable, min_count=0).as_py() else None
+def is_text(name: str) -> bool:
+    """Tell whether a column of this name is always text."""
+    return name in TEXT_COLUMNS or name in AUDIO_ALIASES
 
 
-def _seconds(value: object) -> float:
-    try:
-        return float(value) if isinstance(value, str | float | int) and not isinstance(value, bool) else math.nan
-    except ValueError:
-        return math.nan
+def _fit(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """Return a column as `TableBuilder.add` makes it, or None where that is not certain."""
+    kind = column.type
+    if name in TIME_COLUMNS:
+        return cast_seconds(column)
+    if pa.types.is_string(kind):
+        return column
+    if is_text(name):
+        return column.cast(pa.string()) if pa.types.is_null(kind) or pa.types.is_int64(kind) else None
+    return None if pa.types.is_nested(kind) else column
 
 
-def _concat(chunks: list[pa.Table]) -> pa.Table:
+def concat(chunks: Sequence[pa.Table]) -> pa.Table:
+    """Put tables one below the other; a free column that is a number here and text there is text everywhere."""
     try:
         return pa.concat_tables(chunks, promote_options="permissive")
     except (pa.ArrowInvalid, pa.ArrowTypeError):
-        # A free column that is a number here and text there is text everywhere.
         names = dict.fromkeys(name for chunk in chunks for name in chunk.column_names)
         mixed = [name for name in names if len({c[name].type for c in chunks if name in c.column_names}) > 1]
         return pa.concat_tables([_as_text(chunk, mixed) for chunk in chunks], promote_options="permissive")
@@ -123,7 +137,8 @@ def _as_text(table: pa.Table, names: Sequence[str]) -> pa.Table:
     for name in names:
         if name in table.column_names and not pa.types.is_string(table[name].type):
             values = (
-                None if each is None else json.dumps(each, ensure_ascii=False) for each in table[name].to_pylist()
+                None if each is None else json.dumps(each, ensure_ascii=False, default=str)
+                for each in table[name].to_pylist()
             )
             table = table.set_column(table.column_names.index(name), name, pa.array(values, pa.string()))
     return table

@@ -3,10 +3,10 @@
 import difflib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 
 from emoji_lightning.errors import LabelError, ManifestError, join_problems
 from emoji_lightning.files import write_whole
+from emoji_lightning.label_map import LabelMap
 from emoji_lightning.labels import LabelSet, normalize_label
 from emoji_lightning.manifest.audio_places import record_path
 from emoji_lightning.manifest.rows import AUDIO_ALIASES, TEXT_COLUMNS, TIME_COLUMNS
 from emoji_lightning.manifest.writers import check_suffix, write_table
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +34,14 @@ class Manifest:
             float64 in s, then whatever else the source holds.
         lines: 1-based line of each row in the source; in Parquet files and folders the number of the row.
         root: Folder that `audio` is relative to and below.
+        files: The file of each row, relative to the source, where the source is a folder with several; else empty.
     """
 
     source: Path
     table: pa.Table
     lines: Sequence[int] = field(repr=False)
     root: Path
+    files: Sequence[str] = field(default=(), repr=False)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -64,7 +69,11 @@ class Manifest:
 
     def where(self, row: int) -> str:
         """Return the place of a row for messages: `labels.csv:14`."""
-        return f"{self.source.name}:{self.lines[row]}"
+        return f"{self.files[row] if self.files else self.source.name}:{self.lines[row]}"
+
+    def name_line(self, row: int) -> str:
+        """Return the place of a row for messages about another one: `line 14`, or `a.csv:14` of several files."""
+        return self.where(row) if self.files else f"line {self.lines[row]}"
 
     def require(self, *names: str) -> None:
         """Refuse a manifest that lacks columns.
@@ -109,22 +118,33 @@ class Manifest:
             ManifestError: The manifest has no column `label`.
             LabelError: Labels are unknown; each stands in the message with all its lines.
         """
+        texts, codes = self._distinct_labels()
+        cure = "for another label set give its label2id.json: --data.labels, --labels of `split`"
+        ids = np.array(self._look_up(texts, codes, label_set.index, cure=cure), dtype=np.int64)
+        encoded_ids: NDArray[np.int64] = ids[codes]
+        return encoded_ids
+
+    def _distinct_labels(self) -> tuple[list[str], NDArray[np.int32]]:
+        """Return the D spellings of labels, and the one of each row, shape (N,)."""
         self.require("label")
         encoded = self.table["label"].combine_chunks().dictionary_encode()
-        codes = np.asarray(encoded.indices)
-        ids = np.zeros(len(encoded.dictionary), dtype=np.int64)
+        return encoded.dictionary.to_pylist(), np.asarray(encoded.indices)
+
+    def _look_up(
+        self, texts: Sequence[str], codes: NDArray[np.int32], find: Callable[[str], Found], *, cure: str = ""
+    ) -> list[Found]:
+        """Return what is found of each spelling; all that fail together, each with its lines."""
+        found: list[Found] = []
         problems: list[str] = []
-        for code, text in enumerate(encoded.dictionary.to_pylist()):
+        for code, text in enumerate(texts):
             try:
-                ids[code] = label_set.index(text)
+                found.append(find(text))
             except LabelError as error:
                 first, *others = np.flatnonzero(codes == code).tolist()
                 problems.append(f"{self.where(first)}: {error}{self._list_lines(others)}")
         if problems:
-            cure = "for another label set give its label2id.json: --data.labels, --labels of `split`"
-            raise LabelError(f"{join_problems(problems)}\n{cure}")
-        encoded_ids: NDArray[np.int64] = ids[codes]
-        return encoded_ids
+            raise LabelError("\n".join([join_problems(problems), *([cure] if cure else [])]))
+        return found
 
     def infer_labels(self) -> LabelSet:
         """Return the card's 11 labels if any label here is one of them, else the sorted labels found here.
@@ -147,11 +167,30 @@ class Manifest:
         except LabelError as error:
             raise LabelError(f"{self.source.name}: {error}") from None
 
+    def map_labels(self, label_map: LabelMap) -> "Manifest":
+        """Return the manifest with the labels that a map gives; utterances that it leaves out are gone.
+
+        Raises:
+            ManifestError: There is no column `label`, or the map leaves out every utterance.
+            LabelError: Labels are not in the map; each stands in the message with all its lines.
+        """
+        texts, codes = self._distinct_labels()
+        mapped = self._look_up(texts, codes, label_map.find)
+        kept = np.flatnonzero(np.array([label is not None for label in mapped])[codes])
+        if not len(kept):
+            raise ManifestError(
+                f"{self.source.name}: {label_map.source} leaves out every utterance; map one to a label"
+            )
+        labelled = self.with_column("label", [mapped[code] or "" for code in codes.tolist()])
+        return labelled if len(kept) == len(self) else labelled.select(kept)
+
     def select(self, rows: Sequence[int] | NDArray[np.int64]) -> "Manifest":
         """Return the manifest of some rows, in the order given."""
         indices = np.asarray(rows, dtype=np.int64)
         table = self.table.take(pa.array(indices))
-        return replace(self, table=table, lines=[self.lines[row] for row in indices.tolist()])
+        lines = [self.lines[row] for row in indices.tolist()]
+        files = [self.files[row] for row in indices.tolist()] if self.files else ()
+        return replace(self, table=table, lines=lines, files=files)
 
     def with_column(self, name: str, values: Sequence[object] | pa.ChunkedArray) -> "Manifest":
         """Return the manifest with one column added or replaced; N values."""
@@ -193,7 +232,7 @@ class Manifest:
         return f"{self.source.name}: no column {name!r}; found columns {self.table.column_names}; {cure}"
 
     def _list_lines(self, rows: Sequence[int]) -> str:
-        shown = ", ".join(str(self.lines[row]) for row in rows[:10])
+        shown = ", ".join(self.where(row) if self.files else str(self.lines[row]) for row in rows[:10])
         more = f" and {len(rows) - 10} more" if len(rows) > 10 else ""
         return f" (also lines {shown}{more})" if rows else ""
 

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -60,7 +60,9 @@ def _write_csv(table: pa.Table, path: Path, delimiter: str) -> None:
         )
         writer.writerow(table.column_names)
         for columns in _iterate_chunks(table):
-            writer.writerows(zip(*(map(_to_cell, column) for column in columns.values()), strict=True))
+            writer.writerows(
+                zip(*(_to_cells(column, table[name].type) for name, column in columns.items()), strict=True)
+            )
 
 
 def _holds_carriage_return(table: pa.Table) -> bool:
@@ -81,6 +83,10 @@ def _write_jsonl(table: pa.Table, path: Path) -> None:
 def _iterate_chunks(table: pa.Table) -> Iterator[dict[str, list[object]]]:
     for batch in table.to_batches(max_chunksize=_CHUNK_ROWS):
         yield batch.to_pydict()
+
+
+def _to_cells(column: list[object], kind: pa.DataType) -> Iterable[object]:
+    return column if pa.types.is_string(kind) or pa.types.is_integer(kind) else map(_to_cell, column)
 
 
 def _to_cell(value: object) -> object:

@@ -6,7 +6,6 @@ import pytest
 
 from emoji_lightning.errors import ManifestError
 from emoji_lightning.manifest import Manifest, read_manifest
-from emoji_lightning.splits.split_manifest import split_manifest
 
 
 def read_emo(folder: Path, content: str | bytes) -> Manifest:
@@ -59,19 +58,16 @@ def test_what_is_wrong_in_any_manifest_is_wrong_here(tmp_path: Path, content: st
 
 def test_unknown_formats_are_answered_with_what_can_be_read(tmp_path: Path) -> None:
     (tmp_path / "m.xlsx").touch()
-    with pytest.raises(ManifestError, match=r"expected one of \.csv, \.tsv, \.jsonl, \.parquet, \.emo$"):
+    with pytest.raises(ManifestError, match=r"expected one of \.csv, \.tsv, \.jsonl, \.parquet, \.emo, \.json, \.scp$"):
         read_manifest(tmp_path / "m.xlsx")
 
 
-def test_it_is_split_into_another_format_and_never_written(tmp_path: Path) -> None:
-    manifest = read_emo(tmp_path, "".join(f"u{row} {('joy', 'sad')[row % 2]}\n" for row in range(20)))
+def test_it_is_written_in_another_format_only(tmp_path: Path) -> None:
+    manifest = read_emo(tmp_path, "u0 joy\nu1 sad\nu2 joy\n").with_column("split", ["train", "dev", "test"])
     message = r"^split\.emo: cannot write format '\.emo'; expected one of \.csv, \.tsv, \.jsonl, \.parquet$"
-    with pytest.raises(ManifestError, match=message):
-        split_manifest(manifest, None, output=tmp_path / "split.emo", dev=4, test=4)
     with pytest.raises(ManifestError, match=message):
         manifest.write(tmp_path / "split.emo")
     assert [path.name for path in tmp_path.iterdir()] == ["train.emo"]
-    split_manifest(manifest, None, output=tmp_path / "split.csv", dev=4, test=4)
+    manifest.write(tmp_path / "split.csv")
     again = read_manifest(tmp_path / "split.csv")
-    assert sorted(again.column("split")) == ["dev"] * 4 + ["test"] * 4 + ["train"] * 12
-    assert (again.ids, again.column("label")) == (manifest.ids, manifest.column("label"))
+    assert again.table.equals(manifest.table)
