@@ -28,7 +28,8 @@ from sklearn.preprocessing import StandardScaler
 
 from emoji_lightning.cli import main as emoji_lightning
 from emoji_lightning.cli.configs import CONFIGS
-from emoji_lightning.data.corpus import demo_corpus, join_embeddings
+from emoji_lightning.data.corpus import demo_corpus
+from emoji_lightning.embedding.joining import join_embeddings
 from emoji_lightning.embedding.store import EmbeddingStore
 from emoji_lightning.manifest import Manifest, read_manifest
 

@@ -9,13 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emoji_lightning.data.synthetic import EMBEDDING_DIM, make_demo_corpus
-from emoji_lightning.embedding.digests import manifest_keys
+from emoji_lightning.embedding.joining import join_embeddings
 from emoji_lightning.embedding.store import EmbeddingStore
-from emoji_lightning.errors import ConfigError, StoreError, join_problems
+from emoji_lightning.errors import SplitError
+from emoji_lightning.label_map import LabelMap, read_labels
 from emoji_lightning.labels import LabelSet
 from emoji_lightning.manifest import Manifest, read_manifest
 from emoji_lightning.splits.balance import split_balanced
-from emoji_lightning.splits.split_manifest import read_groups
+from emoji_lightning.splits.evidence import Evidence
+from emoji_lightning.splits.options import SplitOptions
 
 SPLITS = ("train", "dev", "test")
 UNLABELLED = -1
@@ -84,24 +86,16 @@ def demo_corpus() -> Corpus:
     )
 
 
-@dataclass(frozen=True)
-class SplitOptions:
-    """How a manifest without a `split` column is split; see `split_balanced`."""
-
-    dev: float = 0.1
-    test: float = 0.1
-    group: str | None = None
-    seed: int = 0
-
-
 def read_corpus(
     manifest_path: str,
     store_path: str,
     *,
     audio_root: str | None = None,
     labels: str | Sequence[str] | None = None,
+    columns: Mapping[str, str] | None = None,
     missing: Literal["error", "drop"] = "error",
     split: SplitOptions,
+    fold: int | None = None,
 ) -> Corpus:
     """Join a manifest's utterances to their stored embeddings by key.
 
@@ -109,9 +103,12 @@ def read_corpus(
         manifest_path: Table of utterances.
         store_path: Folder that `embed` wrote.
         audio_root: Folder that audio paths are relative to, if not the manifest's.
-        labels: Label set: names in order, or a label2id.json; by default the card's or the manifest's own.
+        labels: Label set: names in order, or a label2id.json; or a map of the manifest's labels to others. By default
+            the card's labels or the manifest's own.
+        columns: Our column name -> the manifest's.
         missing: Whether utterances without an embedding are an error or dropped.
-        split: How to split a manifest that has no `split` column.
+        split: How to split a manifest that has neither a `split` column nor a fold to test on.
+        fold: Fold of the column `fold` that is test; the next one is dev, the others are train.
 
     Raises:
         ManifestError: The manifest cannot be read or has no usable labels.
@@ -119,16 +116,19 @@ def read_corpus(
         StoreError: The store is damaged or lacks embeddings.
         SplitError: The manifest cannot be split in balance.
     """
-    manifest = read_manifest(Path(manifest_path), audio_root=Path(audio_root) if audio_root else None)
+    manifest = read_manifest(Path(manifest_path), audio_root=audio_root, columns=columns)
+    known = read_labels(labels) if isinstance(labels, str) else labels
+    if isinstance(known, LabelMap):
+        manifest, known = manifest.map_labels(known), None
     store = EmbeddingStore.open(Path(store_path))
     manifest, embeddings = join_embeddings(manifest, store, missing=missing)
-    label_set = choose_labels(manifest, labels)
+    label_set = choose_labels(manifest, known)
     codes = manifest.encode_labels(label_set) if manifest.has("label") else np.full(len(manifest), UNLABELLED)
     return Corpus(
         name=Path(manifest_path).name,
         embeddings=embeddings,
         labels=codes,
-        splits=_splits(manifest, codes, label_set, split),
+        splits=_splits(manifest, codes, label_set, split) if fold is None else _splits_of_fold(manifest, fold),
         ids=manifest.ids,
         label_set=label_set,
         encoder=store.spec.encoder,
@@ -136,44 +136,11 @@ def read_corpus(
     )
 
 
-def choose_labels(manifest: Manifest, labels: str | Sequence[str] | None) -> LabelSet:
+def choose_labels(manifest: Manifest, labels: LabelSet | Sequence[str] | None) -> LabelSet:
     """Return the label set that was asked for, else the card's or the manifest's own."""
     if labels is None:
         return manifest.infer_labels() if manifest.has("label") else LabelSet.card()
-    return LabelSet.from_file(Path(labels)) if isinstance(labels, str) else LabelSet(tuple(labels))
-
-
-def join_embeddings(
-    manifest: Manifest, store: EmbeddingStore, *, missing: Literal["error", "drop"] = "error"
-) -> tuple[Manifest, NDArray[np.float32]]:
-    """Return the utterances that have an embedding, and these embeddings (N, D) in the same order.
-
-    Raises:
-        StoreError: An utterance has none and `missing` is "error", or no utterance has one.
-    """
-    if missing not in ("error", "drop"):
-        raise ConfigError(f"missing is {missing!r}; expected 'error' or 'drop'")
-    ids = store.ids()  # only imported vectors have one: such a store needs no audio
-    by_id = bool(ids) or not manifest.has("audio")
-    keys = list(manifest.ids) if by_id else manifest_keys(manifest, store)
-    stored = ids if by_id else store.keys()
-    absent = [row for row, key in enumerate(keys) if key is None or key not in stored]
-    if absent and (missing == "error" or len(absent) == len(keys)):
-        raise StoreError(_absent_message(manifest, store, absent))
-    kept = sorted(set(range(len(keys))) - set(absent))
-    wanted = [key for row in kept if (key := keys[row]) is not None]
-    read = store.read_ids if by_id else store.read
-    return (manifest.select(kept) if absent else manifest), read(wanted)
-
-
-def _absent_message(manifest: Manifest, store: EmbeddingStore, absent: list[int]) -> str:
-    ids = manifest.ids
-    problems = join_problems([f"{manifest.where(row)}: no embedding of {ids[row]!r}" for row in absent], limit=10)
-    return (
-        f"{problems}\n{len(absent)} of {len(manifest)} utterances have no embedding in {store.path}. Run "
-        f"`emoji-lightning embed {manifest.source} --store {store.path} --encoder {store.spec.encoder}` "
-        "(it does only what is missing), or leave them out with --data.missing drop"
-    )
+    return labels if isinstance(labels, LabelSet) else LabelSet(tuple(labels))
 
 
 def _splits(
@@ -183,15 +150,26 @@ def _splits(
         return np.array([value or "" for value in manifest.column("split")], dtype="<U5")
     if not manifest.has("label"):
         return np.full(len(manifest), "", dtype="<U5")
-    if options.group is not None:
-        manifest.require(options.group)
     split = split_balanced(
         codes,
         manifest.ids,
         dev=options.dev,
         test=options.test,
-        groups=read_groups(manifest, options.group) if options.group else None,
+        groups=Evidence(manifest).groups(options.columns),
         seed=options.seed,
         label_names=list(label_set),
     )
     return np.array(split.names, dtype="<U5")
+
+
+def _splits_of_fold(manifest: Manifest, fold: int) -> NDArray[np.str_]:
+    manifest.require("fold")
+    folds = np.array([-1 if value in (None, "") else int(value) for value in manifest.column("fold")])
+    num_folds = int(folds.max(initial=-1)) + 1
+    if not 0 <= fold < num_folds or num_folds < 3:
+        raise SplitError(
+            f"--data.fold is {fold}, {manifest.source.name} has {num_folds} folds; expected 0 to {num_folds - 1}, "
+            "and 3 folds or more: one is test, the next one dev, the others train"
+        )
+    splits = np.where(folds == fold, "test", np.where(folds == (fold + 1) % num_folds, "dev", "train"))
+    return np.where(folds < 0, "", splits)

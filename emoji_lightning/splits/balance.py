@@ -1,6 +1,5 @@
 """Balanced, group-safe, repeatable splits; pure functions on arrays."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -8,11 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emoji_lightning.errors import SplitError, join_problems
+from emoji_lightning.splits.group_problem import Codes, GroupProblem, Ints
 from emoji_lightning.splits.group_search import assign_groups
+from emoji_lightning.splits.grouping import Groups
+from emoji_lightning.splits.hashing import hash_texts
 
 SPLITS = ("train", "dev", "test")
-
-Ints = NDArray[np.int64]
+_NEW = -1
+"""Code of a row that no earlier split has put anywhere."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,9 @@ def split_balanced(
     dev: float,
     test: float,
     label_names: Sequence[str],
-    groups: Sequence[str] | None = None,
+    groups: Groups | None = None,
     seed: int = 0,
+    kept: Sequence[str | None] | None = None,
 ) -> Split:
     """Divide utterances into train, dev and test, with dev and test balanced over the labels.
 
@@ -57,29 +60,35 @@ def split_balanced(
         dev: Utterances in dev if >= 1, else their share of N.
         test: The same for test.
         label_names: The K labels. Those without any utterance are left out of the balance.
-        groups: What must stay together (speaker, source text, ...), N; None if each utterance stands alone.
+        groups: What must stay together (speaker, source text, ...); None if each utterance stands alone.
         seed: Draws another split.
+        kept: Split that each utterance has from before and keeps, N; None for one that is new. What is new joins the
+            split of its group, or fills dev and test as far as their targets allow.
 
     Raises:
         SplitError: Sizes are negative, not whole or too large; ids repeat; a label has too few utterances or lies in
-            one group only; there are fewer groups than splits. The message names the label or group and the cure.
+            one group only; there are fewer groups than splits; a group has members in two of the splits that are kept.
+            The message names the label or group and the cure.
 
     >>> split = split_balanced(np.arange(12) % 2, [f"u{i}" for i in range(12)], dev=4, test=2, label_names=["a", "b"])
     >>> split.counts["dev"], split.counts["train"], split.deviation
     ({'a': 2, 'b': 2}, {'a': 3, 'b': 3}, {'dev': 0, 'test': 0})
     """
-    _check_ids(ids)
-    totals = np.bincount(labels, minlength=len(label_names)).astype(np.int64)
+    check_ids(ids)
+    codes = np.full(len(ids), _NEW, dtype=np.int8)
+    if kept is not None:
+        codes[:] = [_NEW if name is None else SPLITS.index(name) for name in kept]
     sizes = [_size(name, value, len(ids)) for name, value in (("dev", dev), ("test", test))]
-    targets = _balance(totals, sizes, label_names=label_names, seed=seed)
+    targets = _balance(_count(labels, codes, len(label_names)), sizes, label_names=label_names, seed=seed)
     if groups is None:
-        codes = _draw_rows(labels, _hash(ids, seed), targets)
+        codes = _draw_rows(labels, hash_texts(ids, seed), targets, codes)
     else:
-        codes = _draw_groups(labels, groups, targets, label_names=label_names, seed=seed)
+        codes = _draw_groups(labels, groups, targets, codes, label_names=label_names, seed=seed)
     return _describe(codes, labels, targets, label_names=label_names, seed=seed)
 
 
-def _check_ids(ids: Sequence[str]) -> None:
+def check_ids(ids: Sequence[str]) -> None:
+    """Raise SplitError where an id stands more than once."""
     if len(set(ids)) == len(ids):
         return
     seen: set[str] = set()
@@ -98,19 +107,26 @@ def _size(name: str, value: float, num_rows: int) -> int:
     return int(value) if value >= 1 else round(value * num_rows)
 
 
-def _balance(totals: Ints, sizes: Sequence[int], *, label_names: Sequence[str], seed: int) -> Ints:
+def _count(labels: Ints, codes: Codes, num_labels: int) -> Ints:
+    """Return the utterances that are new, and in train, dev and test already, per label; shape (4, K)."""
+    return np.stack([np.bincount(labels[codes == code], minlength=num_labels) for code in (_NEW, 0, 1, 2)])
+
+
+def _balance(counts: Ints, sizes: Sequence[int], *, label_names: Sequence[str], seed: int) -> Ints:
     """Return how many utterances of each label dev and test are to get, shape (2, K)."""
+    totals = counts.sum(axis=0)
     targets = np.zeros((2, len(totals)), dtype=np.int64)
     present: list[int] = np.flatnonzero(totals).tolist()
     if not present:
         raise SplitError("there is no utterance to split; expected at least one per label and split")
-    tie = _hash(label_names, seed)
+    tie = hash_texts(label_names, seed)
     for index, size in enumerate(sizes):
         each, rest = divmod(size, len(present))
         targets[index, present] = each
-        # What does not divide goes where most is left, so that rare labels are not the ones that run out.
-        left = totals - targets.sum(axis=0)
-        order = sorted(present, key=lambda label: (-left[label], tie[label]))
+        # What does not divide goes where it is already, or else where most is left, so that rare labels are not the
+        # ones that run out.
+        left, kept = totals - targets.sum(axis=0), counts[index + 2]
+        order = sorted(present, key=lambda label: (-kept[label], -left[label], tie[label]))
         targets[index, order[:rest]] += 1
     problems = [
         f"label {label_names[label]!r} has {totals[label]} utterances, but dev takes {targets[0, label]}, test "
@@ -123,50 +139,99 @@ def _balance(totals: Ints, sizes: Sequence[int], *, label_names: Sequence[str], 
     return targets
 
 
-def _draw_rows(labels: Ints, hashes: NDArray[np.uint64], targets: Ints) -> NDArray[np.int8]:
+def _draw_rows(labels: Ints, hashes: NDArray[np.uint64], targets: Ints, kept: Codes) -> Codes:
     """Return 0 train, 1 dev, 2 test per row, shape (N,)."""
-    codes = np.zeros(len(labels), dtype=np.int8)
-    order = np.argsort(hashes)
+    codes = np.where(kept == _NEW, 0, kept).astype(np.int8)
+    counts = _count(labels, kept, targets.shape[1])
+    order = np.argsort(hashes, kind="stable")
+    order = order[kept[order] == _NEW]
     for label in range(targets.shape[1]):
         rows = order[labels[order] == label]
-        dev, test = targets[:, label]
+        dev, test = np.maximum(0, targets[:, label] - counts[2:, label]).tolist()
+        free = max(0, len(rows) - int(counts[1, label] == 0))  # train keeps one
+        if dev + test > free:  # only where an earlier split put too many elsewhere
+            dev, test = _share(free, dev, test)
         codes[rows[:dev]] = 1
         codes[rows[dev : dev + test]] = 2
     return codes
 
 
+def _share(free: int, dev: int, test: int) -> tuple[int, int]:
+    """Return what dev and test get of too few new utterances."""
+    for_dev = round(free * dev / (dev + test))
+    return for_dev, free - for_dev
+
+
 def _draw_groups(
-    labels: Ints, groups: Sequence[str], targets: Ints, *, label_names: Sequence[str], seed: int
-) -> NDArray[np.int8]:
+    labels: Ints, groups: Groups, targets: Ints, kept: Codes, *, label_names: Sequence[str], seed: int
+) -> Codes:
     """Return 0 train, 1 dev, 2 test per row, shape (N,), the same within a group."""
-    names, group_of_row = np.unique(np.asarray(groups, dtype=object).astype(str), return_inverse=True)
-    counts = np.zeros((len(names), targets.shape[1]), dtype=np.int64)
-    np.add.at(counts, (group_of_row, labels), 1)
-    order = np.argsort(_hash(names.tolist(), seed))  # what follows knows groups by their rank in this order only
-    _check_groups(names.tolist(), counts, targets, label_names)
-    codes = assign_groups(counts[order], targets, seed=seed)
-    if codes is None:
-        present: list[int] = np.flatnonzero(counts.sum(axis=0)).tolist()
-        scarce = min(present, key=lambda label: int((counts[:, label] > 0).sum()))
-        raise SplitError(
-            f"no way found to give dev and test whole groups and leave every label in train; label "
-            f"{label_names[scarce]!r} lies in {_name_some(names[counts[:, scarce] > 0])} only; "
-            "add groups, lower --dev or --test, or group by another column"
-        )
-    by_name = np.empty(len(names), dtype=np.int8)
-    by_name[order] = codes
-    return by_name[group_of_row]
+    counts = count_groups(labels, groups, targets.shape[1])
+    codes = find_homes(groups, kept, SPLITS)
+    _check_groups(groups.names, counts, targets, label_names)
+    order = np.argsort(hash_texts(groups.names, seed), kind="stable")
+    order = order[codes[order] == _NEW]  # what follows knows groups by their rank in this order only
+    given = np.stack([counts[codes == code].sum(axis=0) for code in range(3)])
+    closed = np.array([False, not targets[0].any(), not targets[1].any()])
+    problem = GroupProblem(
+        counts=counts[order],
+        targets=np.vstack([np.zeros(targets.shape[1]), targets]),
+        scored=~closed & [False, True, True],
+        closed=closed,
+        given=given,
+        num_fixed=np.bincount(codes[codes != _NEW], minlength=3),
+        scale=np.ones(targets.shape[1]),
+    )
+    assigned = assign_groups(problem, seed=seed)
+    if assigned is None:
+        raise SplitError(_describe_deadlock(groups.names, counts, label_names))
+    codes[order] = assigned
+    return codes[groups.of_row]
+
+
+def count_groups(labels: Ints, groups: Groups, num_labels: int) -> Ints:
+    """Return the utterances of each group and label, shape (G, K)."""
+    cells = np.bincount(groups.of_row * num_labels + labels, minlength=len(groups) * num_labels)
+    return cells.reshape(len(groups), num_labels)
+
+
+def find_homes(groups: Groups, kept: NDArray[np.signedinteger], parts: Sequence[str]) -> Codes:
+    """Return the part that each group has from its members, -1 where all are new; shape (G,).
+
+    Args:
+        groups: G groups of N rows.
+        kept: Part of each row from before, -1 where it is new; shape (N,).
+        parts: Names of the parts.
+
+    Raises:
+        SplitError: A group has members in several parts already; names them and the cure.
+    """
+    inside = np.zeros((len(groups), len(parts)), dtype=np.bool_)
+    old = kept != _NEW
+    inside[groups.of_row[old], kept[old]] = True
+    torn = np.flatnonzero(inside.sum(axis=1) > 1).tolist()
+    if torn:
+        raise SplitError(join_problems([_describe_torn(groups.names[group], inside[group], parts) for group in torn]))
+    return np.where(inside.any(axis=1), inside.argmax(axis=1), _NEW).astype(np.int8)
+
+
+def _describe_torn(name: str, inside: NDArray[np.bool_], parts: Sequence[str]) -> str:
+    homes = " and ".join(part for part, found in zip(parts, inside, strict=True) if found)
+    return (
+        f"group {name!r} has utterances in {homes} already; leave out the new utterances that tie them, group by other "
+        "columns, or split anew without --update"
+    )
 
 
 def _check_groups(names: Sequence[str], counts: Ints, targets: Ints, label_names: Sequence[str]) -> None:
     needed = 1 + int((targets.sum(axis=1) > 0).sum())
     if len(names) < needed:
         raise SplitError(
-            f"{_name_some(names)} cannot fill {needed} splits; add groups, leave out dev or test, "
+            f"{name_groups(names)} cannot fill {needed} splits; add groups, leave out dev or test, "
             "or group by another column"
         )
     problems = [
-        f"label {label_names[label]!r} lies in {_name_some([names[found[0]]])} only, so dev and test cannot "
+        f"label {label_names[label]!r} lies in {name_groups([names[found[0]]])} only, so dev and test cannot "
         f"have it; add {label_names[label]!r} of other groups, or group by another column"
         for label in np.flatnonzero(targets.sum(axis=0)).tolist()
         if len(found := np.flatnonzero(counts[:, label])) == 1
@@ -175,32 +240,34 @@ def _check_groups(names: Sequence[str], counts: Ints, targets: Ints, label_names
         raise SplitError(join_problems(problems))
 
 
-def _name_some(names: Sequence[str] | NDArray[np.str_]) -> str:
+def _describe_deadlock(names: Sequence[str], counts: Ints, label_names: Sequence[str]) -> str:
+    present: list[int] = np.flatnonzero(counts.sum(axis=0)).tolist()
+    scarce = min(present, key=lambda label: int((counts[:, label] > 0).sum()))
+    holders = sorted(names[group] for group in np.flatnonzero(counts[:, scarce]).tolist())
+    return (
+        f"no way found to give dev and test whole groups and leave every label in train; label "
+        f"{label_names[scarce]!r} lies in {name_groups(holders)} only; "
+        "add groups, lower --dev or --test, or group by another column"
+    )
+
+
+def name_groups(names: Sequence[str]) -> str:
+    """Return how many groups they are, and five of them by name."""
     shown = ", ".join(repr(str(name)) for name in names[:5])
     return f"{len(names)} group{'s' * (len(names) != 1)} ({shown}{', ...' if len(names) > 5 else ''})"
 
 
-def _hash(texts: Sequence[str], seed: int) -> NDArray[np.uint64]:
-    """Return a number per text that looks random but depends on text and seed only."""
-    start = hashlib.blake2b(f"{seed}\0".encode(), digest_size=8)
-    digests = bytearray()
-    for text in texts:
-        each = start.copy()
-        each.update(text.encode())
-        digests += each.digest()
-    return np.frombuffer(bytes(digests), dtype="<u8")
-
-
-def _describe(codes: NDArray[np.int8], labels: Ints, targets: Ints, *, label_names: Sequence[str], seed: int) -> Split:
+def _describe(codes: Codes, labels: Ints, targets: Ints, *, label_names: Sequence[str], seed: int) -> Split:
     counts = [np.bincount(labels[codes == code], minlength=len(label_names)) for code in range(3)]
     return Split(
         names=[SPLITS[code] for code in codes.tolist()],
-        counts={name: _by_label(each, label_names) for name, each in zip(SPLITS, counts, strict=True)},
-        targets={name: _by_label(each, label_names) for name, each in zip(SPLITS[1:], targets, strict=True)},
+        counts={name: by_label(each, label_names) for name, each in zip(SPLITS, counts, strict=True)},
+        targets={name: by_label(each, label_names) for name, each in zip(SPLITS[1:], targets, strict=True)},
         deviation={SPLITS[code]: int(np.abs(counts[code] - targets[code - 1]).max()) for code in (1, 2)},
         seed=seed,
     )
 
 
-def _by_label(counts: Ints, label_names: Sequence[str]) -> dict[str, int]:
+def by_label(counts: Ints, label_names: Sequence[str]) -> dict[str, int]:
+    """Return label -> utterances of counts (K,)."""
     return dict(zip(label_names, counts.tolist(), strict=True))

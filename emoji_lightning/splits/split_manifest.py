@@ -1,136 +1,213 @@
-"""Manifest -> the same manifest with a column `split`, and the record of how it came about."""
+"""Manifest -> the same manifest with a column `split` or `fold`, and the record of how it came about."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from emoji_lightning import __version__
-from emoji_lightning.errors import SplitError, join_problems
+from emoji_lightning.errors import ManifestError, SplitError
 from emoji_lightning.labels import LabelSet
-from emoji_lightning.manifest import Manifest
+from emoji_lightning.manifest import Manifest, read_manifest
+from emoji_lightning.manifest.audio_places import record_path
 from emoji_lightning.manifest.writers import check_suffix
-from emoji_lightning.splits.balance import Split, split_balanced
-from emoji_lightning.splits.leakage import audit, normalize_text
+from emoji_lightning.splits.balance import SPLITS, split_balanced
+from emoji_lightning.splits.evidence import Evidence
+from emoji_lightning.splits.folds import make_folds
+from emoji_lightning.splits.leakage import Placement, judge
+from emoji_lightning.splits.options import AuditOptions, SplitOptions
+
+
+class _Made(NamedTuple):
+    """A split or folds: the column, its parts, and what the record says of them."""
+
+    column: str
+    values: Sequence[str] | Sequence[int]
+    parts: Sequence[str]
+    codes: "np.ndarray[Any, np.dtype[np.int64]]"
+    facts: dict[str, Any]
+
+
+class Earlier(NamedTuple):
+    """An earlier split, whose utterances keep their place.
+
+    Attributes:
+        name: Its file name.
+        column: `split` or `fold`.
+        places: Id -> split or fold.
+        options: Those that its record names.
+    """
+
+    name: str
+    column: str
+    places: Mapping[str, str]
+    options: Mapping[str, Any]
+
+
+def read_earlier(path: Path) -> Earlier:
+    """Read what `split_manifest` wrote.
+
+    Raises:
+        ManifestError: It cannot be read, or has neither a column `split` nor `fold`.
+    """
+    manifest = read_manifest(path)
+    column = _part_column(manifest)
+    places = {
+        name: str(place) for name, place in zip(manifest.ids, manifest.column(column), strict=True) if place != ""
+    }
+    record = record_path(path)
+    content = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+    return Earlier(path.name, column, places, content.get("options", {}))
 
 
 def split_manifest(
     manifest: Manifest,
     label_set: LabelSet | None,
+    options: SplitOptions,
     *,
     output: str | Path,
-    dev: float,
-    test: float,
-    group: str | None = None,
-    seed: int = 0,
+    audit: AuditOptions | None = None,
+    earlier: Earlier | None = None,
 ) -> dict[str, Any]:
     """Split a manifest, audit the result, and write it with its record `OUTPUT.json`.
 
     Args:
-        manifest: Table with the column `label`; a column `split` in it is replaced.
+        manifest: Table with the column `label`; a column `split` (with folds, `fold`) in it is replaced.
         label_set: What the labels are balanced over; None infers it from the manifest.
+        options: Sizes or folds, groups, seed.
         output: New manifest; `.csv .tsv .jsonl .parquet`.
-        dev: Utterances in dev if >= 1, else their share.
-        test: The same for test.
-        group: Column whose equal values stay in one split; texts are compared in normal form.
-        seed: Draws another split.
+        audit: What is looked at beside the table, and which leaks are accepted.
+        earlier: A split whose utterances keep their place.
 
     Returns:
-        The record: version, seed, options, counts and targets per split and label, deviation from balance, and what
-        was checked for leakage and what was not. It holds no absolute path.
+        The record: version, options, counts and targets per split and label, deviation from balance, and what was
+        checked for leakage and what was not. It holds no absolute path.
 
     Raises:
-        ManifestError: There is no column `label` or no column named by `group`, or the suffix is unknown.
+        ManifestError: There is no column `label` or no column of `group`, or the suffix is unknown.
         LabelError: Labels are not in `label_set`.
-        SplitError: The manifest cannot be split as asked; nothing is written.
+        SplitError: The manifest cannot be split as asked, or there is a leak; nothing is written.
     """
-    output = Path(output)
+    output, audit = Path(output), audit or AuditOptions()
     check_suffix(output)
     if output.exists() and output.resolve() == manifest.source.resolve():
         raise SplitError(f"{output}: --output is the manifest itself, which would be replaced; give another file")
-    if seed < 0:
-        raise SplitError(f"--seed is {seed}; expected 0 or more")
-    manifest.require("label", *([group] if group else []))
-    label_set = label_set or manifest.infer_labels()
-    split = split_balanced(
-        manifest.encode_labels(label_set),
-        manifest.ids,
-        dev=dev,
-        test=test,
-        label_names=label_set.labels,
-        groups=read_groups(manifest, group) if group else None,
-        seed=seed,
-    )
-    found = audit(split.names, _link_columns(manifest, group), group=group)
-    record = _describe(manifest, split, dev=dev, test=test, group=group) | found
-    manifest.with_column("split", split.names).write(output, record=record)
+    manifest.require("label")
+    evidence = Evidence(manifest, store=audit.store, similarity=audit.similarity)
+    made = _make(evidence, label_set or manifest.infer_labels(), options, earlier)
+    placement = Placement(made.parts, made.codes, manifest.where)
+    record = {
+        "version": __version__,
+        "manifest": manifest.source.name,
+        "options": options.describe(),
+        "num_utterances": len(manifest),
+        **made.facts,
+        **_audit(evidence, placement, options.columns, audit),
+    }
+    manifest.with_column(made.column, made.values).write(output, record=record)
     return record
 
 
-def render_record(record: Mapping[str, Any]) -> None:
-    """Print the record of a split: utterances per label and split, balance, and what was checked."""
-    from rich.console import Console
-    from rich.table import Table
+def check_splits(
+    manifest: Manifest,
+    label_set: LabelSet | None,
+    *,
+    group: Sequence[str] | None = None,
+    audit: AuditOptions | None = None,
+) -> dict[str, Any]:
+    """Audit the splits (or folds) that a manifest has; nothing is written.
 
-    counts = record["counts"]
-    table = Table("label", *counts, box=None)
-    for label in counts["train"]:
-        table.add_row(label, *(str(counts[name][label]) for name in counts))
-    table.add_row("all", *(str(sum(each.values())) for each in counts.values()), style="bold")
-    console = Console(highlight=False, markup=False)
-    console.print(table)
-    for name, deviation in record["deviation"].items():
-        console.print(f"{name}: at most {deviation} from the balanced number per label")
-    console.print(f"checked for values in two splits: {', '.join(record['checked'])}")
-    for name, reason in record["not_checked"].items():
-        console.print(f"not checked: {name} ({reason})")
-    for warning in record["warnings"]:
-        console.print(f"warning: {warning}")
+    Args:
+        manifest: Table with a column `split` or `fold`.
+        label_set: Labels to count; None infers them, and without a column `label` nothing is counted.
+        group: Columns whose values may not be in two splits; None takes those that the record beside it names.
+        audit: What is looked at beside the table, and which leaks are accepted.
 
-
-def read_groups(manifest: Manifest, group: str) -> list[str]:
-    """Return the group of each row, N; texts in normal form, so that case and punctuation part nothing.
+    Returns:
+        `counts`, and what was checked for leakage and what was not.
 
     Raises:
-        ManifestError: There is no such column; the message lists those found.
-        SplitError: Cells are empty; names their lines.
+        ManifestError: There is neither column.
+        SplitError: There is a leak.
     """
-    values = ["" if value is None else str(value) for value in manifest.column(group)]
-    problems = [
-        f"{manifest.where(row)}: {group} is empty; every utterance needs a group, or leave out --group"
-        for row, value in enumerate(values)
-        if not value.strip()
-    ]
-    if problems:
-        raise SplitError(join_problems(problems))
-    return [normalize_text(value) for value in values] if group == "text" else values
+    audit = audit or AuditOptions()
+    column = _part_column(manifest)
+    values = ["" if value is None else str(value) for value in manifest.column(column)]
+    parts = (
+        [name for name in SPLITS if name in values] if column == "split" else sorted(set(values) - {""}, key=_number)
+    )
+    if group is None:
+        record = record_path(manifest.source)
+        group = read_earlier(manifest.source).options.get("group", ()) if record.is_file() else ()
+    codes = np.array([parts.index(value) if value else -1 for value in values], dtype=np.int64)
+    evidence = Evidence(manifest, store=audit.store, similarity=audit.similarity)
+    counts = _count(manifest, label_set or manifest.infer_labels(), codes, parts) if manifest.has("label") else {}
+    return {"counts": counts, **_audit(evidence, Placement(parts, codes, manifest.where), group or (), audit)}
 
 
-def _link_columns(manifest: Manifest, group: str | None) -> dict[str, Sequence[str]]:
-    columns: dict[str, Sequence[str]] = {"id": manifest.ids}
-    for name in ("text", "source_id", "speaker"):
+def _make(evidence: Evidence, label_set: LabelSet, options: SplitOptions, earlier: Earlier | None) -> _Made:
+    manifest = evidence.manifest
+    labels, ids = manifest.encode_labels(label_set), manifest.ids
+    groups = evidence.groups(options.columns)
+    facts: dict[str, Any] = {"num_groups": None if groups is None else len(groups)}
+    kept = None
+    if earlier is not None:
+        _check_earlier(earlier, manifest, "fold" if options.folds else "split")
+        kept = [earlier.places.get(name) for name in ids]
+        facts["earlier"] = _describe_growth(earlier, ids)
+    common: dict[str, Any] = {"label_names": label_set.labels, "groups": groups, "seed": options.seed, "kept": kept}
+    if options.folds:
+        folds = make_folds(labels, ids, num_folds=options.folds, **common)
+        facts |= {"counts": folds.counts, "deviation": folds.deviation}
+        return _Made("fold", folds.fold.tolist(), list(folds.counts), folds.fold, facts)
+    split = split_balanced(labels, ids, dev=options.dev, test=options.test, **common)
+    codes = np.array([SPLITS.index(name) for name in split.names], dtype=np.int64)
+    facts |= {"counts": split.counts, "targets": split.targets, "deviation": split.deviation}
+    return _Made("split", split.names, SPLITS, codes, facts)
+
+
+def _check_earlier(earlier: Earlier, manifest: Manifest, column: str) -> None:
+    if earlier.column != column:
+        raise SplitError(
+            f"{earlier.name} has a column {earlier.column!r}, and a {column!r} is asked for; give the options that it "
+            "was made with, or another --output"
+        )
+    ids = manifest.ids
+    if not any(name in earlier.places for name in ids):
+        theirs = f"{len(earlier.places)} utterances of {earlier.name} ({next(iter(earlier.places), '')!r}, ...)"
+        raise SplitError(
+            f"none of the {theirs} is in {manifest.source.name} ({ids[0]!r}, ...); their ids differ. Give both a "
+            "column 'id', or leave out --update"
+        )
+
+
+def _describe_growth(earlier: Earlier, ids: Sequence[str]) -> dict[str, Any]:
+    kept = sum(name in earlier.places for name in ids)
+    return {"manifest": earlier.name, "kept": kept, "new": len(ids) - kept, "gone": len(earlier.places) - kept}
+
+
+def _audit(evidence: Evidence, placement: Placement, group: Sequence[str], audit: AuditOptions) -> dict[str, object]:
+    findings, not_checked = evidence.find(placement, groups=group)
+    return judge(findings, groups=group, allow=audit.allow, not_checked=not_checked)
+
+
+def _count(manifest: Manifest, label_set: LabelSet, codes: Any, parts: Sequence[str]) -> dict[str, dict[str, int]]:
+    labels = manifest.encode_labels(label_set)
+    counts = [np.bincount(labels[codes == code], minlength=len(label_set)) for code in range(len(parts))]
+    return {part: dict(zip(label_set, each.tolist(), strict=True)) for part, each in zip(parts, counts, strict=True)}
+
+
+def _part_column(manifest: Manifest) -> str:
+    for name in ("split", "fold"):
         if manifest.has(name):
-            columns[name] = manifest.column(name)
-    # Segments of one recording may lie in several splits unless the recording is the group: worth a warning.
-    if manifest.has("audio"):
-        columns["audio"] = manifest.column("audio")
-    if group and group not in columns:
-        columns[group] = read_groups(manifest, group)
-    return columns
+            return name
+    raise ManifestError(
+        f"{manifest.source.name}: neither a column 'split' nor 'fold'; found columns {manifest.table.column_names}; "
+        "make one with `emoji-lightning split`"
+    )
 
 
-def _describe(manifest: Manifest, split: Split, *, dev: float, test: float, group: str | None) -> dict[str, Any]:
-    return {
-        "version": __version__,
-        "manifest": manifest.source.name,
-        "seed": split.seed,
-        "options": {"dev": _whole(dev), "test": _whole(test), "group": group},
-        "num_utterances": len(manifest),
-        "counts": split.counts,
-        "targets": split.targets,
-        "deviation": split.deviation,
-        "num_groups": len(set(read_groups(manifest, group))) if group else None,
-    }
-
-
-def _whole(size: float) -> float:
-    return int(size) if size >= 1 else size
+def _number(fold: str) -> tuple[int, str]:
+    return (int(fold), "") if fold.isdecimal() else (-1, fold)

@@ -7,7 +7,9 @@ import pytest
 import soundfile
 
 from emoji_lightning.audio import audio_key
-from emoji_lightning.data.corpus import SplitOptions, join_embeddings, read_corpus
+from emoji_lightning.data.corpus import read_corpus
+from emoji_lightning.embedding.joining import join_embeddings
+from emoji_lightning.splits.options import SplitOptions
 from emoji_lightning.data.datamodule import EmojiDataModule
 from emoji_lightning.embedding.spec import EmbeddingSpec
 from emoji_lightning.embedding.store import EmbeddingStore

@@ -82,10 +82,10 @@ def test_a_negative_duration_is_named_where_all_are_numbers(tmp_path: Path) -> N
 
 def test_emobox_keys_are_id_audio_and_label(tmp_path: Path) -> None:
     manifest = read_manifest(FIXTURES / "emobox" / "aesdd.jsonl", audio_root=tmp_path)
-    assert manifest.ids == ["aesdd-a06-5b", "aesdd-d02-1"]
+    assert manifest.ids == ["aesdd-a91-2b", "aesdd-d93-4"]
     assert manifest.column("label") == ["a", "d"]
-    assert manifest.audio_path(0) == tmp_path / "downloads" / "aesdd" / "anger" / "a06 (5)b.wav"
-    assert manifest.column("num_frame") == [237054.0, 194938.99999999997]
+    assert manifest.audio_path(0) == tmp_path / "downloads" / "aesdd" / "anger" / "a91 (2)b.wav"
+    assert manifest.column("num_frame") == [99225.0, 154349.99999999997]
     assert manifest.column("dataset") == ["aesdd", "aesdd"]
 
 

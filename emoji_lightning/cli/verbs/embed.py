@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emoji_lightning.cli.verbs.options import AUDIO_ROOT_HELP, DEVICE_HELP, count, path_or_none, positive
+from emoji_lightning.cli.verbs.options import DEVICE_HELP, add_table_options, count, positive, read_table
 
 if TYPE_CHECKING:
     from emoji_lightning.manifest import Manifest
@@ -42,7 +42,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-seconds", metavar="S", type=float, default=120.0, help="audio above this is long (seconds)"
     )
-    parser.add_argument("--audio-root", metavar="DIR", help=AUDIO_ROOT_HELP)
+    add_table_options(parser, labels=False)
     parser.add_argument("--from-npy", metavar="SOURCE", help=FROM_NPY_HELP)
     parser.add_argument(
         "--max-failed",
@@ -68,13 +68,12 @@ def run(options: argparse.Namespace) -> None:
     from emoji_lightning.embedding.long_audio import LongAudio
     from emoji_lightning.embedding.store import EmbeddingStore
     from emoji_lightning.errors import ConfigError
-    from emoji_lightning.manifest import read_manifest
 
     long_audio = LongAudio(options.long, options.max_seconds)
     if options.from_npy and not options.encoder:
         raise ConfigError("--from-npy needs --encoder: the name of what made these vectors")
     options.encoder = options.encoder or "emotion2vec_base"
-    manifest = read_manifest(Path(options.manifest), audio_root=path_or_none(options.audio_root))
+    manifest, _ = read_table(options)
     if options.from_npy:
         _import_vectors(options, manifest)
         return

@@ -2,36 +2,97 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from emoji_lightning.cli.verbs.options import AUDIO_ROOT_HELP, path_or_none
+from emoji_lightning.cli.verbs.options import add_table_options, positive, read_table
+
+if TYPE_CHECKING:
+    from emoji_lightning.splits.options import AuditOptions
+
+GROUP_HELP = (
+    "column whose values may not appear in two splits: speaker, text, source_id ...; several times for several columns "
+    "at once; `audio` keeps the same bytes together, `near_duplicate` nearly the same embeddings (with --store)"
+)
+ALLOW_HELP = "a leak that is accepted: text, audio, near_duplicate or a --group column; may be given several times"
+UPDATE_HELP = (
+    "keep the split that each utterance (by id) has in --output, and divide what is new; options that are not given "
+    "are those of the earlier run"
+)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `split`."""
     parser.add_argument("manifest", metavar="MANIFEST", help="table of utterances with a label column")
-    parser.add_argument("--output", metavar="FILE", required=True, help="manifest to write, with a column `split`")
-    parser.add_argument("--dev", metavar="N", type=float, default=0.1, help="utterances in dev, or a share below 1")
-    parser.add_argument("--test", metavar="N", type=float, default=0.1, help="utterances in test, or a share below 1")
-    parser.add_argument("--group", metavar="COLUMN", help="column whose values may not appear in two splits: speaker")
-    parser.add_argument("--seed", metavar="N", type=int, default=0, help="the same seed gives the same split")
-    parser.add_argument("--labels", metavar="FILE", help="label2id.json or a list; by default as the manifest's labels")
-    parser.add_argument("--audio-root", metavar="DIR", help=AUDIO_ROOT_HELP)
+    parser.add_argument("--output", metavar="FILE", help="manifest to write, with a column `split`")
+    parser.add_argument(
+        "--dev", metavar="N", type=float, help="utterances in dev, or a share below 1; 0.1 unless it is given"
+    )
+    parser.add_argument(
+        "--test", metavar="N", type=float, help="utterances in test, or a share below 1; 0.1 unless it is given"
+    )
+    parser.add_argument(
+        "--folds", metavar="K", type=positive, help="instead of --dev and --test: K folds, in a column `fold`"
+    )
+    parser.add_argument("--group", metavar="COLUMN", action="append", help=GROUP_HELP)
+    parser.add_argument(
+        "--seed", metavar="N", type=int, help="the same seed gives the same split; 0 unless it is given"
+    )
+    parser.add_argument("--update", action="store_true", help=UPDATE_HELP)
+    parser.add_argument("--check", action="store_true", help="only look for leaks in the splits that MANIFEST has")
+    parser.add_argument("--store", metavar="DIR", help="embeddings of the utterances, to find near duplicates")
+    parser.add_argument(
+        "--similarity",
+        metavar="COSINE",
+        type=float,
+        help="least cosine of standardised embeddings of near duplicates; 0.98 unless it is given",
+    )
+    parser.add_argument("--allow", metavar="LEAK", action="append", default=[], help=ALLOW_HELP)
+    add_table_options(parser)
 
 
 def run(options: argparse.Namespace) -> None:
     """Write the manifest with balanced, group-safe, repeatable splits, and a record of what was checked."""
-    from emoji_lightning.labels import LabelSet
-    from emoji_lightning.manifest import read_manifest
-    from emoji_lightning.splits.split_manifest import render_record, split_manifest
+    from emoji_lightning.splits.report import render_record
+    from emoji_lightning.splits.split_manifest import check_splits
 
-    manifest = read_manifest(Path(options.manifest), audio_root=path_or_none(options.audio_root))
-    record = split_manifest(
-        manifest,
-        LabelSet.from_file(Path(options.labels)) if options.labels else None,
-        output=Path(options.output),
-        dev=options.dev,
-        test=options.test,
-        group=options.group,
-        seed=options.seed,
-    )
+    _check(options)
+    manifest, label_set = read_table(options)
+    if options.check:
+        render_record(check_splits(manifest, label_set, group=options.group, audit=_audit_options(options)))
+        return
+    from emoji_lightning.splits.options import SplitOptions
+    from emoji_lightning.splits.split_manifest import read_earlier, split_manifest
+
+    output = Path(options.output)
+    earlier = read_earlier(output) if options.update and output.exists() else None
+    if options.update and earlier is None:
+        print(f"no earlier split at {output}: split anew")
+    wanted = SplitOptions.of(_given(options), earlier.options if earlier else {})
+    record = split_manifest(manifest, label_set, wanted, output=output, audit=_audit_options(options), earlier=earlier)
     render_record(record)
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Raise SplitError for options that contradict each other."""
+    from emoji_lightning.errors import SplitError
+
+    if options.check and (options.output or options.update):
+        raise SplitError("--check writes nothing; leave out --output and --update")
+    if not options.check and not options.output:
+        raise SplitError("--output is missing; name the manifest to write, or give --check")
+    if options.folds and (options.dev is not None or options.test is not None):
+        raise SplitError("--folds takes the place of --dev and --test; give one or the other")
+
+
+def _given(options: argparse.Namespace) -> dict[str, object]:
+    given = {name: getattr(options, name) for name in ("dev", "test", "folds", "group", "seed")}
+    if options.dev is not None or options.test is not None:
+        given["folds"] = 0
+    return given
+
+
+def _audit_options(options: argparse.Namespace) -> "AuditOptions":
+    from emoji_lightning.splits.options import AuditOptions
+
+    given = {"similarity": options.similarity} if options.similarity is not None else {}
+    return AuditOptions(store=options.store, allow=options.allow, **given)

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from import_reading import DIM, Array, Import, draw, open_store, read_parts
 
-from emoji_lightning.data.corpus import SplitOptions, join_embeddings, read_corpus
+from emoji_lightning.data.corpus import read_corpus
+from emoji_lightning.embedding.joining import join_embeddings
+from emoji_lightning.splits.options import SplitOptions
 from emoji_lightning.errors import ManifestError, StoreError
 from emoji_lightning.manifest import Manifest, read_manifest
 
