@@ -14,6 +14,7 @@ from codecs import getincrementaldecoder
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
@@ -42,12 +43,25 @@ _LOGGED_LENGTH = re.compile(r"^ *(?:SSND|riff|Data Size|data) *: (\d+) \(should 
 # A damaged header that says 1 Hz would have a minute resampled to gigabytes.
 _MIN_RATE = 1_000
 _Stream = io.BufferedReader | io.BytesIO
+_Path = str | os.PathLike[str]
 _LFS_POINTER = b"version https://git-lfs"
 
 
-def load_waveform(
-    path: str | os.PathLike[str], *, start: float | None = None, end: float | None = None
-) -> NDArray[np.float32]:
+class Recording(NamedTuple):
+    """Samples (T, channels) float32 at the file's own rate (Hz), and libsndfile's words for it: "WAV", "PCM_16"."""
+
+    samples: NDArray[np.float32]
+    sample_rate: int
+    format: str
+    subtype: str
+
+    @property
+    def waveform(self) -> NDArray[np.float32]:
+        """Mean of the channels, shape (T,) float32."""
+        return self.samples[:, 0] if self.samples.shape[1] == 1 else self.samples.mean(axis=1, dtype=np.float32)
+
+
+def load_waveform(path: _Path, *, start: float | None = None, end: float | None = None) -> NDArray[np.float32]:
     """Read an audio file, or a segment of it, as 16 kHz mono.
 
     Args:
@@ -66,9 +80,7 @@ def load_waveform(
         return _decode(stream, str(path), start, end)
 
 
-def decode(
-    data: bytes, name: str | os.PathLike[str], *, start: float | None = None, end: float | None = None
-) -> NDArray[np.float32]:
+def decode(data: bytes, name: _Path, *, start: float | None = None, end: float | None = None) -> NDArray[np.float32]:
     """Do what `load_waveform` does with the bytes of a file that was read already.
 
     Args:
@@ -76,17 +88,16 @@ def decode(
         name: What error messages call it.
         start: Start of the segment in seconds.
         end: End of the segment in seconds.
-
-    Returns:
-        Waveform (T,) float32, 16 kHz.
-
-    Raises:
-        AudioError: As `load_waveform`.
     """
     return _decode(io.BytesIO(data), str(name), start, end)
 
 
-def read_bytes(path: str | os.PathLike[str]) -> bytes:
+def decode_recording(data: bytes, name: _Path, *, start: float | None = None, end: float | None = None) -> Recording:
+    """Do what `decode` does, with the same arguments and errors, but keep channels and sampling rate as they are."""
+    return _decode_recording(io.BytesIO(data), str(name), start, end)
+
+
+def read_bytes(path: _Path) -> bytes:
     """Read a whole file.
 
     Raises:
@@ -96,7 +107,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         return stream.read()
 
 
-def audio_key(path: str | os.PathLike[str], start: float | None = None, end: float | None = None) -> str:
+def audio_key(path: _Path, start: float | None = None, end: float | None = None) -> str:
     """Name an utterance by its content: moving or relabelling a file does not change its key.
 
     Args:
@@ -127,7 +138,7 @@ def segment_key(file_digest: str, start: float | None = None, end: float | None 
 
 
 @contextmanager
-def _reading(path: str | os.PathLike[str]) -> Iterator[io.BufferedReader]:
+def _reading(path: _Path) -> Iterator[io.BufferedReader]:
     """Open a file; whatever the system says then, and while it is read, is an AudioError."""
     try:
         with _open(path) as stream:
@@ -140,7 +151,7 @@ def _reading(path: str | os.PathLike[str]) -> Iterator[io.BufferedReader]:
         raise AudioError(f"{path}: cannot be read ({error.strerror or error})") from None
 
 
-def _open(path: str | os.PathLike[str]) -> io.BufferedReader:
+def _open(path: _Path) -> io.BufferedReader:
     try:
         mode = Path(path).stat().st_mode
     except ValueError as error:  # a NUL or half a character in the name
@@ -151,26 +162,30 @@ def _open(path: str | os.PathLike[str]) -> io.BufferedReader:
 
 
 def _decode(stream: _Stream, name: str, start: float | None, end: float | None) -> NDArray[np.float32]:
+    recording = _decode_recording(stream, name, start, end)
+    waveform = recording.waveform
+    if recording.sample_rate != SAMPLE_RATE:
+        waveform = np.asarray(soxr.resample(waveform, recording.sample_rate, SAMPLE_RATE, quality="HQ"), np.float32)
+    if not len(waveform):
+        raise AudioError(f"{name}: holds no samples")
+    return np.ascontiguousarray(waveform)
+
+
+def _decode_recording(stream: _Stream, name: str, start: float | None, end: float | None) -> Recording:
     size = stream.seek(0, os.SEEK_END)
     stream.seek(0)
     if size == 0:
         raise AudioError(f"{name}: is empty (0 bytes)")
     _check_wav_is_whole(stream, size, name)
     _check_ogg_is_whole(stream, size, name)
-    samples, rate = _read_samples(stream, name, start, end)
-    waveform = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
-    _check_finite(waveform, rate, name)
-    if rate != SAMPLE_RATE and len(waveform):
-        waveform = np.asarray(soxr.resample(waveform, rate, SAMPLE_RATE, quality="HQ"), dtype=np.float32)
-    if not len(waveform):
+    recording = _read_samples(stream, name, start, end)
+    if not len(recording.samples):
         raise AudioError(f"{name}: holds no samples")
-    return np.ascontiguousarray(waveform)
+    _check_finite(recording.waveform, recording.sample_rate, name)
+    return recording
 
 
-def _read_samples(
-    stream: _Stream, name: str, start: float | None, end: float | None
-) -> tuple[NDArray[np.float32], int]:
-    """Return samples (frames, channels) float32 at the file's own rate (Hz)."""
+def _read_samples(stream: _Stream, name: str, start: float | None, end: float | None) -> Recording:
     try:
         with soundfile.SoundFile(stream) as sound:
             _check_header(sound, name)
@@ -180,7 +195,7 @@ def _read_samples(
             if origin:
                 sound.seek(origin)
             samples = sound.read(last - origin, dtype="float32", always_2d=True)
-            rate = int(sound.samplerate)
+            recording = Recording(samples[first - origin :], int(sound.samplerate), sound.format, sound.subtype)
     # MemoryError: a damaged MP3 header promises terabytes.
     except (soundfile.SoundFileError, TypeError, ValueError, RuntimeError, MemoryError) as error:
         raise AudioError(f"{name}: {_describe_unreadable(stream, error)}") from None
@@ -188,7 +203,7 @@ def _read_samples(
         raise AudioError(
             f"{name}: is cut off: its header promises {last} samples, {origin + len(samples)} are there; copy it again"
         )
-    return samples[first - origin :], rate
+    return recording
 
 
 def _check_header(sound: soundfile.SoundFile, name: str) -> None:

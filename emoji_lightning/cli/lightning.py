@@ -118,7 +118,7 @@ class EmojiCLI(LightningCLI):
         parser.add_lightning_class_args(EarlyStopping, "early_stopping")
         parser.link_arguments("data.label_names", "model.labels", apply_on="instantiate")
         parser.link_arguments("data.embedding_dim", "model.input_dim", apply_on="instantiate")
-        for name in ("encoder", "weights_sha256"):
+        for name in ("encoder", "weights_sha256", "class_weights"):
             parser.link_arguments(f"data.{name}", f"model.{name}", apply_on="instantiate")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:

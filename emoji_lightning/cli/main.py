@@ -10,7 +10,7 @@ from emoji_lightning import __version__
 from emoji_lightning.cli import static_options
 from emoji_lightning.cli.configs import BASE_CONFIG
 from emoji_lightning.cli.notices import quiet_lightning
-from emoji_lightning.cli.verbs import classify, embed, split
+from emoji_lightning.cli.verbs import classify, corpus, embed, inspect, split
 from emoji_lightning.errors import EmojiLightningError
 
 
@@ -23,6 +23,8 @@ class Verb(NamedTuple):
 
 
 OWN_VERBS = {
+    "corpus": Verb("texts + TTS folders -> manifest, and a list of what is missing", corpus.add_options, corpus.run),
+    "inspect": Verb("manifest -> counts, hours, faults of the audio, duplicates", inspect.add_options, inspect.run),
     "embed": Verb("audio -> embedding store; resumes, does only what is missing", embed.add_options, embed.run),
     "split": Verb("manifest -> balanced, group-safe, repeatable splits", split.add_options, split.run),
     "classify": Verb("audio files or folders -> label, emoji, probability", classify.add_options, classify.run),
@@ -115,7 +117,7 @@ def _run_lightning(verb: str, rest: Sequence[str]) -> None:
 
 def _overview() -> str:
     described = {name: verb.help for name, verb in OWN_VERBS.items()} | LIGHTNING_VERBS
-    order = ("embed", "split", "fit", "validate", "test", "predict", "export", "classify")
+    order = ("corpus", "inspect", "embed", "split", "fit", "validate", "test", "predict", "export", "classify")
     lines = [f"  {name:<10}{described[name]}" for name in order]
     return "\n".join(
         [

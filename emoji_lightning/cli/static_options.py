@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import docstring_parser
 
-LINKED = ("model.labels", "model.input_dim", "model.encoder", "model.weights_sha256")
+LINKED = ("model.labels", "model.input_dim", "model.encoder", "model.weights_sha256", "model.class_weights")
 """Options that the data decides; LightningCLI links them and takes no flag for them."""
 
 

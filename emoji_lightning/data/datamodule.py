@@ -1,17 +1,21 @@
 """The LightningDataModule: cached embeddings joined to labels, in balanced splits."""
 
+import os
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Literal
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from torch.utils.data import DataLoader
 
-from emoji_lightning.data.corpus import SPLITS, Corpus, SplitOptions, demo_corpus, read_corpus
+from emoji_lightning.data.balance import BalancedSampler, check_balance, class_weights
+from emoji_lightning.data.corpus import SPLITS, Corpus, demo_corpus, read_corpus
 from emoji_lightning.data.dataset import Batch, EmbeddingDataset
 from emoji_lightning.errors import ConfigError, ManifestError, SplitError
+from emoji_lightning.splits.options import SplitOptions
 
 
 class EmojiDataModule(pl.LightningDataModule):
@@ -22,15 +26,23 @@ class EmojiDataModule(pl.LightningDataModule):
             21,940 embeddings of 768 dimensions in 11 classes, whose best reachable accuracy is 0.700.
         store: Folder of embeddings that `embed` wrote from this manifest's audio.
         audio_root: Folder that the manifest's audio paths are relative to; by default the manifest's folder.
-        labels: Labels in the order of their ids, or the path of a label2id.json. By default the 11 of the model card,
-            or the manifest's own, sorted, if it uses none of those.
+        columns: The manifest's names of columns, `{label: emotion}` to take `emotion` as `label`.
+        labels: Labels in the order of their ids, or the path of a label2id.json, or of a map of the manifest's labels
+            (`joy: 😊`). By default the 11 of the model card, or the manifest's own, sorted, if it uses none of those.
         dev: Utterances in dev where the manifest has no `split` column: a number, or a share below 1.
         test: The same for test.
-        group: Column whose values (speakers, source texts) may not appear in two of these splits.
+        group: Column, or columns, whose values (speakers, source texts) may not appear in two of these splits.
         split_seed: Seed of these splits.
+        fold: Fold of the manifest's column `fold` (`split --folds`) to test on; the next one is dev, the others train.
         batch_size: Utterances per step and process.
         missing: What to do with utterances that the store has no embedding of: "error" or "drop".
         predict_split: What `predict` labels: "all", "train", "dev" or "test".
+        balance: Against labels of unequal size, in training only: "weights" multiplies an utterance's loss by the
+            weight of its label, "sampler" draws as many utterances an epoch as train has, with replacement and in
+            proportion to these weights; "none" leaves both as they are. The weight of a label with n utterances in
+            train is 1 / n, scaled to a mean of 1 over utterances.
+        balance_beta: Makes the weight (1 - beta) / (1 - beta^n), milder than 1 / n: from 0, all labels alike, to below
+            1 (Cui et al., 2019, take 0.9 to 0.9999).
     """
 
     def __init__(
@@ -38,14 +50,18 @@ class EmojiDataModule(pl.LightningDataModule):
         manifest: str | None = None,
         store: str | None = None,
         audio_root: str | None = None,
+        columns: dict[str, str] | None = None,
         labels: list[str] | str | None = None,
         dev: float = 0.1,
         test: float = 0.1,
-        group: str | None = None,
+        group: str | list[str] | None = None,
         split_seed: int = 0,
+        fold: int | None = None,
         batch_size: int = 256,
         missing: Literal["error", "drop"] = "error",
         predict_split: Literal["all", "train", "dev", "test"] = "all",
+        balance: Literal["none", "weights", "sampler"] = "none",
+        balance_beta: float | None = None,
     ) -> None:
         super().__init__()
         if (manifest is None) != (store is None):
@@ -55,14 +71,19 @@ class EmojiDataModule(pl.LightningDataModule):
             )
         if batch_size < 1:
             raise ConfigError(f"--data.batch_size is {batch_size}; expected at least 1 utterance")
+        check_balance(balance, balance_beta)
         self.manifest = manifest
         self.store = store
         self.audio_root = audio_root
+        self.columns = columns
         self.labels = labels
         self.split = SplitOptions(dev=dev, test=test, group=group, seed=split_seed)
+        self.fold = fold
         self.batch_size = batch_size
         self.missing: Literal["error", "drop"] = missing
         self.predict_split = predict_split
+        self.balance = balance
+        self.balance_beta = balance_beta
 
     @cached_property
     def corpus(self) -> Corpus:
@@ -73,9 +94,11 @@ class EmojiDataModule(pl.LightningDataModule):
             self.manifest,
             self.store,
             audio_root=self.audio_root,
+            columns=self.columns,
             labels=self.labels,
             missing=self.missing,
             split=self.split,
+            fold=self.fold,
         )
 
     @property
@@ -98,6 +121,18 @@ class EmojiDataModule(pl.LightningDataModule):
         """SHA-256 of the encoder's weights; None for an encoder without weights."""
         digest = self.corpus.embedding_spec.get("weights_sha256")
         return None if digest is None else str(digest)
+
+    @property
+    def class_weights(self) -> list[float] | None:
+        """Weight of each label in the training loss, in the order of their ids; None unless `balance` is "weights".
+
+        None, too, where train has no labelled utterance: all verbs build the model, and only `fit` needs train.
+        """
+        labels = self.corpus.labels[self.corpus.rows("train")]
+        labelled = labels[labels >= 0]
+        if self.balance != "weights" or not labelled.size:
+            return None
+        return class_weights(np.bincount(labelled, minlength=len(self.corpus.label_set)), self.balance_beta)
 
     def setup(self, stage: str) -> None:
         """Check that the splits that this stage needs are there and labelled.
@@ -127,8 +162,8 @@ class EmojiDataModule(pl.LightningDataModule):
         return torch.from_numpy(self.corpus.embeddings[self.corpus.rows(split)])
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Return shuffled batches of train."""
-        return self._loader("train", shuffle=True)
+        """Return batches of train, shuffled, or drawn anew each epoch where `balance` is "sampler"."""
+        return self._loader("train", training=True)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Return batches of dev."""
@@ -146,19 +181,31 @@ class EmojiDataModule(pl.LightningDataModule):
         """Move a batch; Lightning's own way walks through any collection and costs a millisecond a step."""
         return Batch(*(tensor.to(device, non_blocking=True) for tensor in batch))
 
-    def _loader(self, split: str, *, shuffle: bool = False) -> DataLoader[Batch]:
+    def _loader(self, split: str, *, training: bool = False) -> DataLoader[Batch]:
         corpus = self.corpus
         dataset = EmbeddingDataset(
             torch.from_numpy(corpus.embeddings),
             torch.from_numpy(corpus.labels),
             torch.from_numpy(corpus.rows(split)),
         )
+        sampler = self._balanced_sampler(dataset) if training else self._once_sampler(dataset)
         return DataLoader(
             dataset,
             batch_size=self.batch_size,
-            shuffle=shuffle,
-            sampler=None if shuffle else self._once_sampler(dataset),
+            shuffle=training and sampler is None,
+            sampler=sampler,
             collate_fn=_as_is,
+        )
+
+    def _balanced_sampler(self, dataset: EmbeddingDataset) -> BalancedSampler | None:
+        if self.balance != "sampler":
+            return None
+        return BalancedSampler(
+            dataset,
+            beta=self.balance_beta,
+            num_replicas=1 if self.trainer is None else self.trainer.world_size,
+            rank=0 if self.trainer is None else self.trainer.global_rank,
+            seed=int(os.environ.get("PL_GLOBAL_SEED", "0")),  # where Lightning keeps the run's seed
         )
 
     def _once_sampler(self, dataset: EmbeddingDataset) -> UnrepeatedDistributedSampler | None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from emoji_lightning.errors import LabelError, ManifestError, join_problems
 from emoji_lightning.files import write_whole
 from emoji_lightning.label_map import LabelMap
-from emoji_lightning.labels import LabelSet, normalize_label
+from emoji_lightning.labels import NONE, LabelSet, normalize_label
 from emoji_lightning.manifest.audio_places import record_path
 from emoji_lightning.manifest.rows import AUDIO_ALIASES, TEXT_COLUMNS, TIME_COLUMNS
 from emoji_lightning.manifest.writers import check_suffix, write_table
@@ -147,7 +147,7 @@ class Manifest:
         return found
 
     def infer_labels(self) -> LabelSet:
-        """Return the card's 11 labels if any label here is one of them, else the sorted labels found here.
+        """Return the card's 11 labels if any emoji of them is here, else the sorted labels found here.
 
         Raises:
             ManifestError: The manifest has no column `label`.
@@ -156,7 +156,7 @@ class Manifest:
         self.require("label")
         card = LabelSet.card()
         labels = {normalize_label(text) for text in pc.unique(self.table["label"]).to_pylist()}
-        for label in labels:
+        for label in labels - {NONE}:  # which class names may stand beside, too
             try:
                 card.index(label)
             except LabelError:

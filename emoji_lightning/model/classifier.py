@@ -46,6 +46,9 @@ class EmojiClassifier(pl.LightningModule):
         input_dim: Dimension D of an embedding; taken from the data.
         encoder: Name of the encoder that made the embeddings; taken from the data.
         weights_sha256: SHA-256 of that encoder's weights; taken from the data.
+        class_weights: Weight of each label in the training loss, in the order of their ids; taken from the data. The
+            smoothed cross-entropy of an utterance is multiplied by the weight of its own label as a whole (PyTorch's
+            `weight` would weight each smoothed share by the label it goes to).
         hidden_dim: Width of both hidden layers.
         dropout: Probability that a hidden unit is dropped in training.
         lr: Highest learning rate of AdamW.
@@ -56,12 +59,15 @@ class EmojiClassifier(pl.LightningModule):
         warmup: Share of all steps in which the learning rate rises.
     """
 
+    class_weights: Tensor | None
+
     def __init__(
         self,
         labels: list[str],
         input_dim: int = 768,
         encoder: str = "emotion2vec_base",
         weights_sha256: str | None = None,
+        class_weights: list[float] | None = None,
         hidden_dim: int = 512,
         dropout: float = 0.2,
         lr: float = 1e-4,
@@ -72,11 +78,17 @@ class EmojiClassifier(pl.LightningModule):
         super().__init__()
         _check_shares(dropout=dropout, label_smoothing=label_smoothing, warmup=warmup)
         _check_sizes(hidden_dim=hidden_dim, lr=lr, weight_decay=weight_decay)
+        _check_class_weights(class_weights, labels)
         self.save_hyperparameters()
         self.labels = labels
         self.lr, self.weight_decay, self.warmup = lr, weight_decay, warmup
         self.head = Head(input_dim=input_dim, hidden_dim=hidden_dim, num_labels=len(labels), dropout=dropout)
-        self.loss = nn.CrossEntropyLoss(label_smoothing=label_smoothing)
+        self.loss = nn.CrossEntropyLoss(
+            label_smoothing=label_smoothing, reduction="mean" if class_weights is None else "none"
+        )
+        # Not in the state dict: the data gives them anew, and a checkpoint fits a model with or without them.
+        weights = None if class_weights is None else torch.tensor(class_weights)
+        self.register_buffer("class_weights", weights, persistent=False)
         metrics = MetricCollection(
             {
                 "macro_f1": MacroF1(len(labels), average="none"),
@@ -99,8 +111,12 @@ class EmojiClassifier(pl.LightningModule):
             self.head.standardizer.fit(datamodule.embeddings("train"))
 
     def training_step(self, batch: LabelledBatch, batch_idx: int) -> Tensor:
-        """Return the mean cross-entropy of a batch, a scalar."""
+        """Return the mean cross-entropy of a batch, each utterance's times its label's weight, a scalar."""
         loss: Tensor = self.loss(self(batch.embedding), batch.label)
+        if self.class_weights is not None:
+            # Divided by the number of utterances, not by the batch's own sum of weights as PyTorch's weighted mean is:
+            # with that, two processes would not make the step of one with twice the batch.
+            loss = (self.class_weights[batch.label] * loss).mean()
         self._train_losses.append(loss.detach())
         return loss
 
@@ -196,6 +212,11 @@ def _check_sizes(*, hidden_dim: int, lr: float, weight_decay: float) -> None:
         raise ConfigError(f"--model.lr is {lr}; expected a learning rate above 0")
     if not 0 <= weight_decay < math.inf:
         raise ConfigError(f"--model.weight_decay is {weight_decay}; expected 0 or more")
+
+
+def _check_class_weights(class_weights: list[float] | None, labels: list[str]) -> None:
+    if class_weights is not None and len(class_weights) != len(labels):
+        raise ConfigError(f"class_weights has {len(class_weights)} values; expected one for each of {labels}")
 
 
 def _check_shares(**shares: float) -> None:

@@ -8,13 +8,13 @@ import soundfile
 
 from emoji_lightning.audio import audio_key
 from emoji_lightning.data.corpus import read_corpus
-from emoji_lightning.embedding.joining import join_embeddings
-from emoji_lightning.splits.options import SplitOptions
 from emoji_lightning.data.datamodule import EmojiDataModule
+from emoji_lightning.embedding.joining import join_embeddings
 from emoji_lightning.embedding.spec import EmbeddingSpec
 from emoji_lightning.embedding.store import EmbeddingStore
 from emoji_lightning.errors import ConfigError, ManifestError, SplitError, StoreError
 from emoji_lightning.manifest import read_manifest
+from emoji_lightning.splits.options import SplitOptions
 
 LABELS = ("😂", "🔥", "<none>")
 NUM = 30

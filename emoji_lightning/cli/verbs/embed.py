@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> None:
     if options.from_npy and not options.encoder:
         raise ConfigError("--from-npy needs --encoder: the name of what made these vectors")
     options.encoder = options.encoder or "emotion2vec_base"
-    manifest, _ = read_table(options)
+    manifest, _ = read_table(options, options.manifest)
     if options.from_npy:
         _import_vectors(options, manifest)
         return

@@ -1,7 +1,6 @@
 """What the options of several verbs share."""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,27 +16,29 @@ LABELS_HELP = (
 DEVICE_HELP = "auto, cpu, cuda or cuda:N"
 
 
-def add_table_options(parser: argparse.ArgumentParser, *, labels: bool = True) -> None:
+def add_table_options(parser: argparse.ArgumentParser, *, audio_root: bool = True, labels: bool = True) -> None:
     """Add the options by which a foreign table is read: --column, --audio-root, --labels."""
     parser.add_argument(
         "--column", metavar="OURS=THEIRS", action="append", default=[], type=column_pair, help=COLUMN_HELP
     )
-    parser.add_argument("--audio-root", metavar="DIR", help=AUDIO_ROOT_HELP)
+    if audio_root:
+        parser.add_argument("--audio-root", metavar="DIR", help=AUDIO_ROOT_HELP)
     if labels:
         parser.add_argument("--labels", metavar="FILE", help=LABELS_HELP)
 
 
-def read_table(options: argparse.Namespace) -> "tuple[Manifest, LabelSet | None]":
-    """Read the manifest that the options name, its labels mapped; and the label set, if --labels is one."""
+def read_table(options: argparse.Namespace, path: str) -> "tuple[Manifest, LabelSet | None]":
+    """Read a table as the options say, its labels mapped; and the label set, if --labels is one."""
     from emoji_lightning.label_map import LabelMap, read_labels
     from emoji_lightning.manifest import read_manifest
 
-    manifest = read_manifest(
-        Path(options.manifest), audio_root=path_or_none(options.audio_root), columns=dict(options.column)
-    )
-    labels = read_labels(options.labels) if getattr(options, "labels", None) else None
+    given = vars(options)
+    manifest = read_manifest(path, audio_root=given.get("audio_root"), columns=dict(options.column))
+    labels = read_labels(options.labels) if given.get("labels") else None
     if isinstance(labels, LabelMap):
         return manifest.map_labels(labels), None
+    if labels is not None and manifest.has("label"):
+        manifest.encode_labels(labels)  # labels outside the set are an error in every verb
     return manifest, labels
 
 
@@ -63,8 +64,3 @@ def _whole(text: str, *, least: int) -> int:
     if not text.isdecimal() or int(text) < least:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, {least} or more")
     return int(text)
-
-
-def path_or_none(text: str | None) -> Path | None:
-    """Return the path that an option names, if it was given."""
-    return None if text is None else Path(text)

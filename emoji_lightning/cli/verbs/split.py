@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> None:
     from emoji_lightning.splits.split_manifest import check_splits
 
     _check(options)
-    manifest, label_set = read_table(options)
+    manifest, label_set = read_table(options, options.manifest)
     if options.check:
         render_record(check_splits(manifest, label_set, group=options.group, audit=_audit_options(options)))
         return

@@ -11,9 +11,9 @@ from import_reading import DIM, Array, Import, draw, open_store, read_parts
 
 from emoji_lightning.data.corpus import read_corpus
 from emoji_lightning.embedding.joining import join_embeddings
-from emoji_lightning.splits.options import SplitOptions
 from emoji_lightning.errors import ManifestError, StoreError
 from emoji_lightning.manifest import Manifest, read_manifest
+from emoji_lightning.splits.options import SplitOptions
 
 
 def test_frames_are_cut_by_their_lengths_and_joined_by_the_ids_of_the_labels(

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from import_reading import DIM, Array, Import, draw, open_store, read_failed, read_parts
 
-from emoji_lightning.embedding.joining import join_embeddings
 from emoji_lightning.embedding import failures, vector_import, vector_sources
+from emoji_lightning.embedding.joining import join_embeddings
 from emoji_lightning.embedding.spec import EmbeddingSpec
 from emoji_lightning.embedding.store import EmbeddingStore
 from emoji_lightning.embedding.vector_import import imported_key, imported_spec
