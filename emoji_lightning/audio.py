@@ -48,17 +48,16 @@ _LFS_POINTER = b"version https://git-lfs"
 
 
 class Recording(NamedTuple):
-    """Samples (T, channels) float32 at the file's own rate (Hz), and libsndfile's words for it: "WAV", "PCM_16"."""
+    """Audio at its file's own rate (Hz): samples (T, channels) float32 and their mean, the waveform (T,) float32.
+
+    Format and subtype are libsndfile's words for container and coding: "WAV", "PCM_16".
+    """
 
     samples: NDArray[np.float32]
+    waveform: NDArray[np.float32]
     sample_rate: int
     format: str
     subtype: str
-
-    @property
-    def waveform(self) -> NDArray[np.float32]:
-        """Mean of the channels, shape (T,) float32."""
-        return self.samples[:, 0] if self.samples.shape[1] == 1 else self.samples.mean(axis=1, dtype=np.float32)
 
 
 def load_waveform(path: _Path, *, start: float | None = None, end: float | None = None) -> NDArray[np.float32]:
@@ -195,7 +194,6 @@ def _read_samples(stream: _Stream, name: str, start: float | None, end: float | 
             if origin:
                 sound.seek(origin)
             samples = sound.read(last - origin, dtype="float32", always_2d=True)
-            recording = Recording(samples[first - origin :], int(sound.samplerate), sound.format, sound.subtype)
     # MemoryError: a damaged MP3 header promises terabytes.
     except (soundfile.SoundFileError, TypeError, ValueError, RuntimeError, MemoryError) as error:
         raise AudioError(f"{name}: {_describe_unreadable(stream, error)}") from None
@@ -203,7 +201,9 @@ def _read_samples(stream: _Stream, name: str, start: float | None, end: float | 
         raise AudioError(
             f"{name}: is cut off: its header promises {last} samples, {origin + len(samples)} are there; copy it again"
         )
-    return recording
+    samples = samples[first - origin :]
+    waveform = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
+    return Recording(samples, waveform, int(sound.samplerate), sound.format, sound.subtype)
 
 
 def _check_header(sound: soundfile.SoundFile, name: str) -> None:

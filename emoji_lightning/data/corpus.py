@@ -128,7 +128,9 @@ def read_corpus(
         name=Path(manifest_path).name,
         embeddings=embeddings,
         labels=codes,
-        splits=_splits(manifest, codes, label_set, split) if fold is None else _splits_of_fold(manifest, fold),
+        splits=_splits_of_fold(manifest, fold)
+        if fold is not None
+        else _splits(manifest, codes, label_set, split, store),
         ids=manifest.ids,
         label_set=label_set,
         encoder=store.spec.encoder,
@@ -144,7 +146,7 @@ def choose_labels(manifest: Manifest, labels: LabelSet | Sequence[str] | None) -
 
 
 def _splits(
-    manifest: Manifest, codes: NDArray[np.int64], label_set: LabelSet, options: SplitOptions
+    manifest: Manifest, codes: NDArray[np.int64], label_set: LabelSet, options: SplitOptions, store: EmbeddingStore
 ) -> NDArray[np.str_]:
     if manifest.has("split"):
         return np.array([value or "" for value in manifest.column("split")], dtype="<U5")
@@ -155,7 +157,7 @@ def _splits(
         manifest.ids,
         dev=options.dev,
         test=options.test,
-        groups=Evidence(manifest).groups(options.columns),
+        groups=Evidence(manifest, store=store).groups(options.columns),
         seed=options.seed,
         label_names=list(label_set),
     )

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,13 +24,15 @@ class Evidence:
 
     Args:
         manifest: N utterances.
-        store: Folder of their embeddings; None if near duplicates need not be known.
+        store: Their embeddings; None if near duplicates need not be known.
         similarity: Least cosine of near duplicates.
     """
 
-    def __init__(self, manifest: Manifest, *, store: str | None = None, similarity: float = SIMILARITY) -> None:
+    def __init__(
+        self, manifest: Manifest, *, store: EmbeddingStore | None = None, similarity: float = SIMILARITY
+    ) -> None:
         self.manifest = manifest
-        self.store = EmbeddingStore.open(Path(store)) if store else None
+        self.store = store
         self.similarity = similarity
 
     def groups(self, columns: Sequence[str]) -> Groups | None:

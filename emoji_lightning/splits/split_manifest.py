@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from emoji_lightning import __version__
+from emoji_lightning.embedding.store import EmbeddingStore
 from emoji_lightning.errors import ManifestError, SplitError
 from emoji_lightning.labels import LabelSet
 from emoji_lightning.manifest import Manifest, read_manifest
@@ -57,9 +58,27 @@ def read_earlier(path: Path) -> Earlier:
     places = {
         name: str(place) for name, place in zip(manifest.ids, manifest.column(column), strict=True) if place != ""
     }
-    record = record_path(path)
+    return Earlier(path.name, column, places, _read_options(record_path(path)))
+
+
+def _read_options(record: Path) -> dict[str, Any]:
+    """Return the options that a record names, none where there is no record.
+
+    Raises:
+        ManifestError: Somebody edited it into something else.
+    """
     content = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
-    return Earlier(path.name, column, places, content.get("options", {}))
+    options = content.get("options", {}) if isinstance(content, dict) else content
+    if not isinstance(options, dict):
+        raise ManifestError(
+            f"{record.name}: options are {options!r}; expected a mapping; delete it or split anew"
+        )
+    kinds: dict[str, Any] = {"dev": float | int, "test": float | int, "folds": int, "seed": int, "group": list | str}
+    for name, kind in kinds.items():
+        value = options.get(name)
+        if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
+            raise ManifestError(f"{record.name}: option {name!r} is {value!r}; give --{name}, and delete it there")
+    return options
 
 
 def split_manifest(
@@ -95,7 +114,7 @@ def split_manifest(
     if output.exists() and output.resolve() == manifest.source.resolve():
         raise SplitError(f"{output}: --output is the manifest itself, which would be replaced; give another file")
     manifest.require("label")
-    evidence = Evidence(manifest, store=audit.store, similarity=audit.similarity)
+    evidence = _gather(manifest, audit)
     made = _make(evidence, label_set or manifest.infer_labels(), options, earlier)
     placement = Placement(made.parts, made.codes, manifest.where)
     record = {
@@ -139,12 +158,11 @@ def check_splits(
         [name for name in SPLITS if name in values] if column == "split" else sorted(set(values) - {""}, key=_number)
     )
     if group is None:
-        record = record_path(manifest.source)
-        group = read_earlier(manifest.source).options.get("group", ()) if record.is_file() else ()
+        group = SplitOptions.of(_read_options(record_path(manifest.source))).columns
     codes = np.array([parts.index(value) if value else -1 for value in values], dtype=np.int64)
-    evidence = Evidence(manifest, store=audit.store, similarity=audit.similarity)
+    evidence = _gather(manifest, audit)
     counts = _count(manifest, label_set or manifest.infer_labels(), codes, parts) if manifest.has("label") else {}
-    return {"counts": counts, **_audit(evidence, Placement(parts, codes, manifest.where), group or (), audit)}
+    return {"counts": counts, **_audit(evidence, Placement(parts, codes, manifest.where), group, audit)}
 
 
 def _make(evidence: Evidence, label_set: LabelSet, options: SplitOptions, earlier: Earlier | None) -> _Made:
@@ -186,6 +204,11 @@ def _check_earlier(earlier: Earlier, manifest: Manifest, column: str) -> None:
 def _describe_growth(earlier: Earlier, ids: Sequence[str]) -> dict[str, Any]:
     kept = sum(name in earlier.places for name in ids)
     return {"manifest": earlier.name, "kept": kept, "new": len(ids) - kept, "gone": len(earlier.places) - kept}
+
+
+def _gather(manifest: Manifest, audit: AuditOptions) -> Evidence:
+    store = EmbeddingStore.open(Path(audit.store)) if audit.store else None
+    return Evidence(manifest, store=store, similarity=audit.similarity)
 
 
 def _audit(evidence: Evidence, placement: Placement, group: Sequence[str], audit: AuditOptions) -> dict[str, object]:

@@ -255,6 +255,24 @@ def test_the_groups_of_the_record_are_checked_again(tmp_path: Path) -> None:
         check_splits(read_manifest(output), None)
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[1]", r"s.csv.json: options are \[1\]; expected a mapping; delete it or split anew"),
+        ('{"options": 3}', r"s.csv.json: options are 3; expected a mapping"),
+        ('{"options": {"dev": "x"}}', r"s.csv.json: option 'dev' is 'x'; give --dev, and delete it there"),
+        ('{"options": {"group": true}}', r"s.csv.json: option 'group' is True; give --group"),
+        ("{", r"s.csv.json: not JSON"),
+    ],
+)
+def test_a_record_that_was_damaged_is_one_error(tmp_path: Path, content: str, message: str) -> None:
+    output = tmp_path / "s.csv"
+    split_manifest(make_manifest(tmp_path), None, TENTHS, output=output)
+    (tmp_path / "s.csv.json").write_text(content)
+    with pytest.raises(ManifestError, match=message):
+        read_earlier(output)
+
+
 def test_a_manifest_without_splits_cannot_be_checked(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"labels.csv: neither a column 'split' nor 'fold'; found columns"):
         check_splits(make_manifest(tmp_path), None)
