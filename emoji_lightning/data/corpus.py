@@ -124,13 +124,12 @@ def read_corpus(
     manifest, embeddings = join_embeddings(manifest, store, missing=missing)
     label_set = choose_labels(manifest, known)
     codes = manifest.encode_labels(label_set) if manifest.has("label") else np.full(len(manifest), UNLABELLED)
+    splits = _splits(manifest, codes, label_set, split, store) if fold is None else _splits_of_fold(manifest, fold)
     return Corpus(
         name=Path(manifest_path).name,
         embeddings=embeddings,
         labels=codes,
-        splits=_splits_of_fold(manifest, fold)
-        if fold is not None
-        else _splits(manifest, codes, label_set, split, store),
+        splits=splits,
         ids=manifest.ids,
         label_set=label_set,
         encoder=store.spec.encoder,

@@ -70,9 +70,7 @@ def _read_options(record: Path) -> dict[str, Any]:
     content = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
     options = content.get("options", {}) if isinstance(content, dict) else content
     if not isinstance(options, dict):
-        raise ManifestError(
-            f"{record.name}: options are {options!r}; expected a mapping; delete it or split anew"
-        )
+        raise ManifestError(f"{record.name}: options are {options!r}; expected a mapping; delete it or split anew")
     kinds: dict[str, Any] = {"dev": float | int, "test": float | int, "folds": int, "seed": int, "group": list | str}
     for name, kind in kinds.items():
         value = options.get(name)
