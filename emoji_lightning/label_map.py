@@ -39,6 +39,14 @@ class LabelMap:
                 raise LabelError(f"{self.source}: {text!r} becomes both {forms[form]!r} and {label!r}; keep one line")
         object.__setattr__(self, "_by_form", forms)
 
+    @classmethod
+    def from_file(cls, path: str | Path) -> "LabelMap":
+        """Read a map; errors as `read_labels`, and for a file that holds a label set."""
+        found = read_labels(path)
+        if not isinstance(found, cls):
+            raise LabelError(f"{Path(path).name}: is a label set; expected a map of labels to labels, as in `joy: 😊`")
+        return found
+
     def find(self, text: str) -> str | None:
         """Return what a label becomes: its entry, or itself where it is one of the labels that others become.
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from emoji_lightning.data.synthetic import EMBEDDING_DIM, make_demo_corpus
 from emoji_lightning.embedding.joining import join_embeddings
 from emoji_lightning.embedding.store import EmbeddingStore
-from emoji_lightning.errors import SplitError
+from emoji_lightning.errors import LabelError, SplitError
 from emoji_lightning.label_map import LabelMap, read_labels
 from emoji_lightning.labels import LabelSet
 from emoji_lightning.manifest import Manifest, read_manifest
@@ -92,6 +92,7 @@ def read_corpus(
     *,
     audio_root: str | None = None,
     labels: str | Sequence[str] | None = None,
+    label_map: str | None = None,
     columns: Mapping[str, str] | None = None,
     missing: Literal["error", "drop"] = "error",
     split: SplitOptions,
@@ -103,8 +104,8 @@ def read_corpus(
         manifest_path: Table of utterances.
         store_path: Folder that `embed` wrote.
         audio_root: Folder that audio paths are relative to, if not the manifest's.
-        labels: Label set: names in order, or a label2id.json; or a map of the manifest's labels to others. By default
-            the card's labels or the manifest's own.
+        labels: Label set: names in order, or a label2id.json; by default the card's or the manifest's own.
+        label_map: YAML or JSON that maps the manifest's labels to others.
         columns: Our column name -> the manifest's.
         missing: Whether utterances without an embedding are an error or dropped.
         split: How to split a manifest that has neither a `split` column nor a fold to test on.
@@ -117,12 +118,11 @@ def read_corpus(
         SplitError: The manifest cannot be split in balance.
     """
     manifest = read_manifest(Path(manifest_path), audio_root=audio_root, columns=columns)
-    known = read_labels(labels) if isinstance(labels, str) else labels
-    if isinstance(known, LabelMap):
-        manifest, known = manifest.map_labels(known), None
+    if label_map is not None:
+        manifest = manifest.map_labels(LabelMap.from_file(label_map))
     store = EmbeddingStore.open(Path(store_path))
     manifest, embeddings = join_embeddings(manifest, store, missing=missing)
-    label_set = choose_labels(manifest, known)
+    label_set = choose_labels(manifest, labels)
     codes = manifest.encode_labels(label_set) if manifest.has("label") else np.full(len(manifest), UNLABELLED)
     splits = _splits(manifest, codes, label_set, split, store) if fold is None else _splits_of_fold(manifest, fold)
     return Corpus(
@@ -137,11 +137,18 @@ def read_corpus(
     )
 
 
-def choose_labels(manifest: Manifest, labels: LabelSet | Sequence[str] | None) -> LabelSet:
+def choose_labels(manifest: Manifest, labels: str | Sequence[str] | None) -> LabelSet:
     """Return the label set that was asked for, else the card's or the manifest's own."""
     if labels is None:
         return manifest.infer_labels() if manifest.has("label") else LabelSet.card()
-    return labels if isinstance(labels, LabelSet) else LabelSet(tuple(labels))
+    if not isinstance(labels, str):
+        return LabelSet(tuple(labels))
+    found = read_labels(labels)
+    if isinstance(found, LabelMap):
+        raise LabelError(
+            f"{found.source}: maps labels to others; give it as --data.label_map, --data.labels takes a set"
+        )
+    return found
 
 
 def _splits(

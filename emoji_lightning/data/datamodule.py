@@ -27,8 +27,9 @@ class EmojiDataModule(pl.LightningDataModule):
         store: Folder of embeddings that `embed` wrote from this manifest's audio.
         audio_root: Folder that the manifest's audio paths are relative to; by default the manifest's folder.
         columns: The manifest's names of columns, `{label: emotion}` to take `emotion` as `label`.
-        labels: Labels in the order of their ids, or the path of a label2id.json, or of a map of the manifest's labels
-            (`joy: 😊`). By default the 11 of the model card, or the manifest's own, sorted, if it uses none of those.
+        labels: Labels in the order of their ids, or the path of a label2id.json. By default the 11 of the model card,
+            or the manifest's own, sorted, if it uses none of those.
+        label_map: Path of a YAML or JSON map of the manifest's labels to these: `joy: 😊`, `calm: null` to leave out.
         dev: Utterances in dev where the manifest has no `split` column: a number, or a share below 1.
         test: The same for test.
         group: Column, or columns, whose values (speakers, source texts) may not appear in two of these splits.
@@ -52,6 +53,7 @@ class EmojiDataModule(pl.LightningDataModule):
         audio_root: str | None = None,
         columns: dict[str, str] | None = None,
         labels: list[str] | str | None = None,
+        label_map: str | None = None,
         dev: float = 0.1,
         test: float = 0.1,
         group: str | list[str] | None = None,
@@ -77,6 +79,7 @@ class EmojiDataModule(pl.LightningDataModule):
         self.audio_root = audio_root
         self.columns = columns
         self.labels = labels
+        self.label_map = label_map
         self.split = SplitOptions(dev=dev, test=test, group=group, seed=split_seed)
         self.fold = fold
         self.batch_size = batch_size
@@ -96,6 +99,7 @@ class EmojiDataModule(pl.LightningDataModule):
             audio_root=self.audio_root,
             columns=self.columns,
             labels=self.labels,
+            label_map=self.label_map,
             missing=self.missing,
             split=self.split,
             fold=self.fold,

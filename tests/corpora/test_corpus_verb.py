@@ -112,6 +112,7 @@ def test_what_cannot_be_meant_is_one_error_and_writes_nothing(
     assert sorted(path.name for path in here.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_the_arithmetic_of_the_original_corpus(here: Path) -> None:
     """22,000 texts, 2,000 of each label; 60 without audio leave 21,940 = 19,945 + 1,995, and 19,940/1,000/1,000."""
     with Path("texts.csv").open("w", encoding="utf-8", newline="") as file:

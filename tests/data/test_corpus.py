@@ -12,7 +12,7 @@ from emoji_lightning.data.datamodule import EmojiDataModule
 from emoji_lightning.embedding.joining import join_embeddings
 from emoji_lightning.embedding.spec import EmbeddingSpec
 from emoji_lightning.embedding.store import EmbeddingStore
-from emoji_lightning.errors import ConfigError, ManifestError, SplitError, StoreError
+from emoji_lightning.errors import ConfigError, LabelError, ManifestError, SplitError, StoreError
 from emoji_lightning.manifest import read_manifest
 from emoji_lightning.splits.options import SplitOptions
 
@@ -107,6 +107,26 @@ def test_groups_stay_in_one_split(manifest: Path, store: Path) -> None:
     corpus = read_corpus(str(manifest), str(store), split=SplitOptions(dev=6, test=6, group="speaker"))
     speakers = [f"s{int(Path(name).stem) % 5}" for name in corpus.ids]
     assert all(len({corpus.splits[i] for i in range(NUM) if speakers[i] == speaker}) == 1 for speaker in set(speakers))
+
+
+def test_a_map_is_not_taken_for_a_label_set_nor_a_set_for_a_map(manifest: Path, store: Path) -> None:
+    given = {"split": SplitOptions(dev=6, test=6)}
+    (manifest.parent / "map.yaml").write_text("😂: joy\n🔥: anger\n<none>: null\n", encoding="utf-8")
+    (manifest.parent / "set.json").write_text('["joy", "anger"]')
+    corpus = read_corpus(str(manifest), str(store), label_map=str(manifest.parent / "map.yaml"), **given)
+    assert corpus.label_set.labels == ("anger", "joy")
+    assert len(corpus.ids) == NUM * 2 // 3
+    with pytest.raises(LabelError, match=r"map.yaml: maps labels to others; give it as --data.label_map"):
+        read_corpus(str(manifest), str(store), labels=str(manifest.parent / "map.yaml"), **given)
+    with pytest.raises(LabelError, match=r"set.json: is a label set; expected a map of labels to labels"):
+        read_corpus(str(manifest), str(store), label_map=str(manifest.parent / "set.json"), **given)
+
+
+def test_near_duplicates_can_be_the_group(manifest: Path, store: Path) -> None:
+    plain = read_corpus(str(manifest), str(store), split=SplitOptions(dev=6, test=6))
+    grouped = read_corpus(str(manifest), str(store), split=SplitOptions(dev=6, test=6, group="near_duplicate"))
+    assert sorted(plain.ids) == sorted(grouped.ids)
+    assert set(grouped.splits) == {"train", "dev", "test"}
 
 
 def test_the_module_serves_each_split_whole(manifest: Path, store: Path) -> None:
