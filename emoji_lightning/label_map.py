@@ -74,12 +74,22 @@ def read_labels(path: str | Path) -> LabelSet | LabelMap:
         LabelError: The file cannot be read, or is neither.
     """
     path = Path(path)
-    content = load_labels_file(path)
+    return parse_labels(load_labels_file(path), source=path.name)
+
+
+def parse_labels(content: object, *, source: str) -> LabelSet | LabelMap:
+    """Take the content of such a file; errors name its source."""
     if isinstance(content, dict) and any(value is None or isinstance(value, str) for value in content.values()):
         strange = {key: value for key, value in content.items() if not isinstance(value, str | None)}
         wrong = [key for key in content if not isinstance(key, str)]
         if strange or wrong:
             found = ", ".join(f"{key}: {value!r}" for key, value in (strange or dict.fromkeys(wrong, "...")).items())
-            raise LabelError(f"{path.name}: found {found}; expected text: text or text: null (quote yes, no, numbers)")
-        return LabelMap(path.name, content)
-    return LabelSet.from_content(content, source=path.name)
+            raise LabelError(f"{source}: found {found}; expected text: text or text: null (quote yes, no, numbers)")
+        return LabelMap(source, content)
+    try:
+        return LabelSet.from_content(content, source=source)
+    except LabelError as error:
+        if not isinstance(content, dict):
+            raise
+        form = "label: id, or as a map label: label or label: null (quote yes, no and numbers)"
+        raise LabelError(f"{error}; it was read as a label set, {form}") from None

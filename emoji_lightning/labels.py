@@ -261,7 +261,11 @@ def load_labels_file(path: Path) -> object:
         text = path.read_text(encoding="utf-8-sig")
         return json.loads(text) if path.suffix == ".json" else OmegaConf.to_container(OmegaConf.create(text))
     except FileNotFoundError:
-        raise LabelError(f"{path}: no such file; expected label2id.json or a YAML list of labels") from None
+        raise LabelError(
+            f"{path}: no such file; expected label2id.json, a YAML list of labels or a label map"
+        ) from None
+    except IsADirectoryError:
+        raise LabelError(f"{path}: is a folder; expected a JSON or YAML file of labels") from None
     except UnicodeDecodeError as error:
         raise LabelError(f"{path.name}: not UTF-8 ({error.reason}); save it as UTF-8") from None
     except Exception as error:  # yaml's and omegaconf's own errors share no base

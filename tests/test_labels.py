@@ -188,5 +188,5 @@ def test_a_label_file_that_cannot_be_used_is_refused(tmp_path: Path, name: str, 
 
 
 def test_a_missing_label_file_says_what_was_expected(tmp_path: Path) -> None:
-    with pytest.raises(LabelError, match=r"nothing.json: no such file; expected label2id.json or a YAML list"):
+    with pytest.raises(LabelError, match=r"nothing.json: no such file; expected label2id.json, a YAML list"):
         LabelSet.from_file(tmp_path / "nothing.json")

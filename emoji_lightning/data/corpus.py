@@ -1,5 +1,6 @@
 """The corpus: every utterance's embedding, label and split, joined by key."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from emoji_lightning.data.synthetic import EMBEDDING_DIM, make_demo_corpus
 from emoji_lightning.embedding.joining import join_embeddings
 from emoji_lightning.embedding.store import EmbeddingStore
-from emoji_lightning.errors import LabelError, SplitError
+from emoji_lightning.errors import LabelError, SplitError, join_problems
 from emoji_lightning.label_map import LabelMap, read_labels
 from emoji_lightning.labels import LabelSet
 from emoji_lightning.manifest import Manifest, read_manifest
@@ -158,6 +159,10 @@ def _splits(
         return np.array([value or "" for value in manifest.column("split")], dtype="<U5")
     if not manifest.has("label"):
         return np.full(len(manifest), "", dtype="<U5")
+    if manifest.has("fold"):
+        raise SplitError(
+            f"{manifest.source.name} has a column 'fold' and none 'split'; say which fold is test: --data.fold 0"
+        )
     split = split_balanced(
         codes,
         manifest.ids,
@@ -171,13 +176,30 @@ def _splits(
 
 
 def _splits_of_fold(manifest: Manifest, fold: int) -> NDArray[np.str_]:
-    manifest.require("fold")
-    folds = np.array([-1 if value in (None, "") else int(value) for value in manifest.column("fold")])
-    num_folds = int(folds.max(initial=-1)) + 1
-    if not 0 <= fold < num_folds or num_folds < 3:
+    folds = _read_folds(manifest)
+    known = sorted({each for each in folds if each is not None})
+    if fold not in known or len(known) < 3:
         raise SplitError(
-            f"--data.fold is {fold}, {manifest.source.name} has {num_folds} folds; expected 0 to {num_folds - 1}, "
-            "and 3 folds or more: one is test, the next one dev, the others train"
+            f"--data.fold is {fold}, the folds of {manifest.source.name} are {known}; expected one of them, and 3 or "
+            "more: one is test, the next one dev, the others train"
         )
-    splits = np.where(folds == fold, "test", np.where(folds == (fold + 1) % num_folds, "dev", "train"))
-    return np.where(folds < 0, "", splits)
+    following = known[(known.index(fold) + 1) % len(known)]
+    meaning: dict[int | None, str] = {None: "", **dict.fromkeys(known, "train")}
+    meaning |= {fold: "test", following: "dev"}
+    return np.array([meaning[each] for each in folds], dtype="<U5")
+
+
+def _read_folds(manifest: Manifest) -> list[int | None]:
+    """Return the fold of each row, None where it has none; `2.0`, as pandas writes numbers with gaps, is 2."""
+    manifest.require("fold")
+    folds: list[int | None] = []
+    problems = []
+    for row, value in enumerate(manifest.column("fold")):
+        text = "" if value is None else str(value).strip()
+        if re.fullmatch(r"(\d+(\.0*)?)?", text):
+            folds.append(int(float(text)) if text else None)
+        else:
+            problems.append(f"{manifest.where(row)}: fold is {value!r}; expected a whole number, 0 or more")
+    if problems:
+        raise SplitError(join_problems(problems))
+    return folds

@@ -9,6 +9,11 @@ import pyarrow.compute as pc
 from emoji_lightning.manifest.rows import AUDIO_ALIASES, TEXT_COLUMNS, TIME_COLUMNS
 
 SPLITS = ("train", "dev", "test")
+_SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("dev", "val", "valid", "validation", "development"), "dev"),
+    **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
+}
 
 RowProblem = tuple[int, str]
 """Row, from 0 on, and what is wrong there."""
@@ -28,10 +33,20 @@ def canonicalize(table: pa.Table) -> pa.Table:
             column = pc.fill_null(table[name].cast(pa.string()), "")
             # ASCII blanks only: U+00A0 is a byte of some emoji in a broken encoding.
             trimmed = column if name == "text" else pc.ascii_trim_whitespace(column)
+            trimmed = _canonicalize_splits(trimmed) if name == "split" else trimmed
             table = table.set_column(index, name, trimmed)
         elif name in TIME_COLUMNS:
             table = table.set_column(index, name, table[name].cast(pa.float64()))
     return table
+
+
+def _canonicalize_splits(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Give the names that others use for splits ours: `validation` is `dev`."""
+    distinct = pc.unique(column)
+    ours = [_SPLIT_NAMES.get(value.lower(), value) for value in distinct.to_pylist()]
+    return pa.chunked_array(
+        [pa.array(ours, pa.string()).take(pc.index_in(column, value_set=distinct).combine_chunks())]
+    )
 
 
 def find_problems(table: pa.Table, name_line: Callable[[int], str], ids: pa.ChunkedArray) -> list[RowProblem]:
@@ -61,14 +76,11 @@ def rows_where(mask: pa.ChunkedArray) -> list[int]:
 def _split_problems(table: pa.Table) -> list[RowProblem]:
     if "split" not in table.column_names:
         return []
-    meant = {"val": "dev", "valid": "dev", "validation": "dev", "development": "dev", "training": "train"}
     known = pc.is_in(table["split"], value_set=pa.array(["", *SPLITS]))
     problems = []
     for row in rows_where(pc.invert(known)):
         value = table["split"][row].as_py()
-        near = meant.get(value.lower(), value.lower())
-        hint = f"; did you mean {near!r}?" if near in SPLITS else ""
-        problems.append((row, f"split {value!r} is not one of {list(SPLITS)}{hint}"))
+        problems.append((row, f"split {value!r} is not one of {list(SPLITS)}"))
     return problems
 
 

@@ -71,8 +71,11 @@ def _read_header(reader: Reader, path: Path) -> list[str]:
 
 def _check_delimiter(names: list[str], path: Path) -> None:
     """Refuse a header that is one field in which a name of ours stands beside others."""
+    if "\0" in "".join(names):
+        raise ManifestError(f"{path.name}: the header holds NUL bytes, as UTF-16 does; save it as UTF-8")
     parts = re.split(r"[|;,:\t ]+", names[0])
-    if len(names) > 1 or len(parts) == 1 or not {*TEXT_COLUMNS, *AUDIO_ALIASES} & set(parts):
+    telling = "|" in names[0] or {*TEXT_COLUMNS, *AUDIO_ALIASES} & set(parts)
+    if len(names) > 1 or len(parts) == 1 or not telling:
         return
     mark = names[0][len(parts[0])]
     expected = "a tab" if path.suffix.lower() == ".tsv" else "',', ';' or a tab"

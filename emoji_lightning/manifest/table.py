@@ -200,6 +200,10 @@ class Manifest:
             return replace(self, table=self.table.set_column(self.table.column_names.index(name), name, column))
         return replace(self, table=self.table.append_column(name, column))
 
+    def without_column(self, name: str) -> "Manifest":
+        """Return the manifest without a column, if it has it."""
+        return replace(self, table=self.table.drop_columns([name])) if self.has(name) else self
+
     def write(self, path: str | Path, *, record: Mapping[str, object] | None = None) -> None:
         """Write the manifest, whole or not at all, and its record `PATH.json` beside it.
 

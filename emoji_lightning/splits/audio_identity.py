@@ -11,8 +11,11 @@ from typing import NamedTuple
 from emoji_lightning.audio import audio_key
 from emoji_lightning.embedding.digests import DigestCache
 from emoji_lightning.embedding.store import EmbeddingStore
-from emoji_lightning.errors import AudioError
+from emoji_lightning.errors import AudioError, ManifestError
 from emoji_lightning.manifest import Manifest
+
+# A column that holds folders holds them from the beginning; a million questions to the disk would take seconds.
+_LOOKED_AT = 1000
 
 
 class AudioIdentities(NamedTuple):
@@ -33,9 +36,17 @@ def identify_audio(manifest: Manifest, store: EmbeddingStore | None = None) -> A
     Args:
         manifest: Table with the column `audio`.
         store: Its digest cache answers for files that were embedded, also where they are not on this machine.
+
+    Raises:
+        ManifestError: Audio is a folder.
     """
     names = manifest.column("audio")
     distinct = list(dict.fromkeys(names))
+    folder = next((name for name in distinct[:_LOOKED_AT] if (manifest.root / name).is_dir()), None)
+    if folder is not None:
+        raise ManifestError(
+            f"{manifest.where(names.index(folder))}: audio {folder!r} is a folder; expected an audio file"
+        )
     digests = _ask_store(distinct, manifest.root, store) if store else _hash_files(distinct, manifest.root)
     return AudioIdentities([digests.get(name) or name for name in names], len(distinct) - len(digests))
 

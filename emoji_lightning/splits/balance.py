@@ -82,9 +82,28 @@ def split_balanced(
     targets = _balance(_count(labels, codes, len(label_names)), sizes, label_names=label_names, seed=seed)
     if groups is None:
         codes = _draw_rows(labels, hash_texts(ids, seed), targets, codes)
+    elif not (codes == _NEW).any():
+        find_homes(groups, codes, SPLITS)
     else:
         codes = _draw_groups(labels, groups, targets, codes, label_names=label_names, seed=seed)
+    _check_train(labels, codes, label_names)
     return _describe(codes, labels, targets, label_names=label_names, seed=seed)
+
+
+def _check_train(labels: Ints, codes: Codes, label_names: Sequence[str]) -> None:
+    """Refuse a label that only dev and test have, which an earlier split may leave."""
+    counts = _count(labels, codes, len(label_names))
+    untrained = np.flatnonzero((counts[1] == 0) & (counts.sum(axis=0) > 0)).tolist()
+    if untrained:
+        raise SplitError(
+            join_problems(
+                [
+                    f"label {label_names[label]!r} has no utterance in train, since its {counts[:, label].sum()} keep "
+                    f"their split; add utterances of {label_names[label]!r}, or split anew without --update"
+                    for label in untrained
+                ]
+            )
+        )
 
 
 def check_ids(ids: Sequence[str]) -> None:
@@ -104,7 +123,7 @@ def _size(name: str, value: float, num_rows: int) -> int:
         raise SplitError(f"--{name} is {value}; expected a whole number of utterances or a share below 1")
     if value > num_rows > 0:
         raise SplitError(f"--{name} is {value:g}; the manifest has {num_rows} utterances")
-    return int(value) if value >= 1 else round(value * num_rows)
+    return int(value) if value >= 1 else max(int(value > 0), round(value * num_rows))
 
 
 def _count(labels: Ints, codes: Codes, num_labels: int) -> Ints:

@@ -46,6 +46,7 @@ class Evidence:
         names = list(dict.fromkeys(columns))
         if not names:
             return None
+        self.require(names)
         groups = group_rows({name: self._filled(name) for name in names})
         if len(groups) == 1 and len(names) > 1:
             raise SplitError(
@@ -53,6 +54,17 @@ class Evidence:
                 "others that share a value; group by one of them"
             )
         return groups
+
+    def require(self, columns: Sequence[str]) -> None:
+        """Refuse columns of groups that are not there.
+
+        Raises:
+            ManifestError: There is no such column; the message lists those found.
+            SplitError: `near_duplicate` is asked for without a store.
+        """
+        self.manifest.require(*(name for name in columns if name not in ("id", NEAR)))
+        if NEAR in columns and self.store is None and not self.manifest.has(NEAR):
+            raise SplitError(f"--group {NEAR} needs embeddings; give --store DIR")
 
     def find(self, placement: Placement, *, groups: Sequence[str] = ()) -> tuple[list[Finding], dict[str, str]]:
         """Look for what is in several parts.
@@ -64,11 +76,10 @@ class Evidence:
         Returns:
             What was looked at with what was found, and what was not looked at with the reason.
         """
-        names = [
-            name for name in dict.fromkeys([*_COLUMNS, *groups]) if self._has(name) and name not in ("audio", NEAR)
-        ]
+        wanted = [name for name in dict.fromkeys([*_COLUMNS, *groups]) if name not in ("audio", NEAR)]
+        names = [name for name in wanted if self._has(name)]
         findings = [find_shared(name, self._values(name), placement) for name in names]
-        not_checked = {name: f"no column {name!r}" for name in _COLUMNS if name not in names}
+        not_checked = {name: f"no column {name!r}" for name in wanted if name not in names}
         self._find_audio(placement, findings, not_checked)
         self._find_near(placement, findings, not_checked)
         return findings, not_checked
@@ -109,8 +120,7 @@ class Evidence:
     @cached_property
     def _embedded(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Rows that have an embedding (M,), and these (M, D)."""
-        if self.store is None:
-            raise SplitError(f"--group {NEAR} needs embeddings; give --store DIR")
+        assert self.store is not None  # who calls has looked
         numbered = self.manifest.with_column("row", np.arange(len(self.manifest)))
         kept, embeddings = join_embeddings(numbered, self.store, missing="drop")
         return np.asarray(kept.column("row"), dtype=np.int64), embeddings

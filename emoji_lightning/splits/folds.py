@@ -14,6 +14,9 @@ from emoji_lightning.splits.group_search import assign_groups
 from emoji_lightning.splits.grouping import Groups
 from emoji_lightning.splits.hashing import hash_texts
 
+# Equal sizes decide between assignments that are equally good for the labels, no more.
+_SIZE_WEIGHT = 1e-3
+
 
 @dataclass(frozen=True)
 class Folds:
@@ -47,7 +50,7 @@ def make_folds(
     Without groups every fold gets each label, and as many utterances, as the others to within one. With groups, no
     group is in two folds, and the assignment is looked for with the least sum over folds and labels of
     (count - n / F)^2 / (n / F), n utterances of the label: Pearson's chi-square, which weighs a rare label's missing
-    utterance more than a frequent one's.
+    utterance more than a frequent one's. Of equally good ones, the folds of most equal size are taken.
 
     Args:
         labels: Label of each utterance, shape (N,), 0..K-1.
@@ -61,7 +64,7 @@ def make_folds(
     Raises:
         SplitError: A fold that is kept is not one of 0..F-1 or tears a group; fewer than 2 folds; ids that repeat; a
             label with fewer utterances (groups) than 2, so that the fold that holds it leaves none to train on; fewer
-            groups than folds.
+            groups than folds; a fold that gets nothing.
 
     >>> make_folds(np.arange(12) % 2, [f"u{i}" for i in range(12)], num_folds=3, label_names=["a", "b"]).counts["0"]
     {'a': 2, 'b': 2}
@@ -78,6 +81,12 @@ def make_folds(
         fold = _deal_rows(labels, hash_texts(ids, seed), before, num_folds)
     else:
         fold = _assign(labels, groups, before, num_folds, num_labels=len(label_names), seed=seed)
+    empty = sorted(set(range(num_folds)) - set(np.unique(fold).tolist()))
+    if empty:
+        raise SplitError(
+            f"fold {', '.join(map(str, empty))} of {num_folds} gets nothing, since what is there keeps its fold; lower "
+            "--folds, add utterances, or split anew without --update"
+        )
     return _describe(fold, labels, num_folds, label_names=label_names, seed=seed)
 
 
@@ -134,7 +143,10 @@ def _assign(labels: Ints, groups: Groups, before: Ints, num_folds: int, *, num_l
     by_group = find_homes(groups, before, [f"fold {fold}" for fold in range(num_folds)])
     order = np.argsort(hash_texts(groups.names, seed), kind="stable")
     order = order[by_group[order] < 0]
+    counts = np.column_stack([counts, counts.sum(axis=1)])  # the size of a fold is one more thing to balance
     wanted = counts.sum(axis=0) / num_folds
+    scale = 1 / np.maximum(wanted, 1 / num_folds)
+    scale[-1] *= _SIZE_WEIGHT
     problem = GroupProblem(
         counts=counts[order],
         targets=np.tile(wanted, (num_folds, 1)),
@@ -142,13 +154,13 @@ def _assign(labels: Ints, groups: Groups, before: Ints, num_folds: int, *, num_l
         closed=np.zeros(num_folds, dtype=np.bool_),
         given=np.stack([counts[by_group == fold].sum(axis=0) for fold in range(num_folds)]),
         num_fixed=np.bincount(by_group[by_group >= 0], minlength=num_folds),
-        scale=1 / np.maximum(wanted, 1 / num_folds),
+        scale=scale,
         reserve=False,
         alike=bool((by_group < 0).all()),
     )
     assigned = assign_groups(problem, seed=seed)
-    assert assigned is not None  # there are as many groups as folds, and no label that train must keep
-    by_group[order] = assigned
+    if assigned is not None:  # None: too few groups are new to fill the folds that have none
+        by_group[order] = assigned
     return by_group[groups.of_row].astype(np.int64)
 
 

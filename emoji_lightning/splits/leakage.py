@@ -189,14 +189,15 @@ def judge(
     Raises:
         SplitError: There is a leak that is not allowed, or `allow` names something that is none.
     """
-    leaks = {name: LEAKS.get(name, (f"the same {name} is in several splits", "")) for name in (*LEAKS, *groups)}
+    tied = [*groups, *(["recording"] if "audio" in groups else [])]
+    leaks = {name: LEAKS.get(name, (f"the same {name} is in several splits", "")) for name in (*LEAKS, *tied)}
     for name in allow:
         if name not in leaks:
             raise SplitError(f"--allow {name}: expected a leak's name: {', '.join(leaks)}")
     found = [each for each in findings if each.count]
     bad = [each for each in found if each.name in leaks and each.name not in allow]
     if bad:
-        raise SplitError("\n".join(_describe_leak(each, *leaks[each.name], given=each.name in groups) for each in bad))
+        raise SplitError("\n".join(_describe_leak(each, *leaks[each.name], given=each.name in tied) for each in bad))
     return {
         "checked": {each.name: each.count for each in findings},
         "not_checked": dict(not_checked),

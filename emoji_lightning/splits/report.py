@@ -18,6 +18,17 @@ def render_record(record: Mapping[str, Any]) -> None:
     if "earlier" in record:
         grown = record["earlier"]
         console.print(f"{grown['manifest']}: {grown['kept']} utterances kept, {grown['new']} new, {grown['gone']} gone")
+        if grown["relabelled"]:
+            console.print(f"warning: {grown['relabelled']} of those kept have another label than before")
+    for name, wanted in record.get("targets", {}).items():
+        if any(wanted.values()) and not any(record["counts"][name].values()):
+            console.print(f"warning: {name} is empty, since every utterance keeps its split; split anew to fill it")
+    if record.get("replaced", {}).get("moved"):
+        moved = record["replaced"]
+        console.print(
+            f"warning: {moved['moved']} of {moved['kept']} utterances are in another split than in the file that was "
+            "replaced; --update lets them stay"
+        )
     console.print(f"checked, in no two splits but where said below: {', '.join(record['checked'])}")
     for name, reason in record["not_checked"].items():
         console.print(f"not checked: {name} ({reason})")

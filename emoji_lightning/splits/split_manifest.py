@@ -1,7 +1,8 @@
 """Manifest -> the same manifest with a column `split` or `fold`, and the record of how it came about."""
 
-import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,15 +10,23 @@ import numpy as np
 
 from emoji_lightning import __version__
 from emoji_lightning.embedding.store import EmbeddingStore
-from emoji_lightning.errors import ManifestError, SplitError
-from emoji_lightning.labels import LabelSet
-from emoji_lightning.manifest import Manifest, read_manifest
+from emoji_lightning.errors import EmojiLightningError, SplitError
+from emoji_lightning.labels import LabelSet, normalize_label
+from emoji_lightning.manifest import Manifest
 from emoji_lightning.manifest.audio_places import record_path
 from emoji_lightning.manifest.writers import check_suffix
 from emoji_lightning.splits.balance import SPLITS, split_balanced
+from emoji_lightning.splits.earlier import (
+    Earlier,
+    check_earlier,
+    describe_growth,
+    find_part_column,
+    read_earlier,
+    read_options,
+)
 from emoji_lightning.splits.evidence import Evidence
 from emoji_lightning.splits.folds import make_folds
-from emoji_lightning.splits.leakage import Placement, judge
+from emoji_lightning.splits.leakage import LEAKS, Codes, Placement, judge
 from emoji_lightning.splits.options import AuditOptions, SplitOptions
 
 
@@ -27,56 +36,8 @@ class _Made(NamedTuple):
     column: str
     values: Sequence[str] | Sequence[int]
     parts: Sequence[str]
-    codes: "np.ndarray[Any, np.dtype[np.int64]]"
+    codes: Codes
     facts: dict[str, Any]
-
-
-class Earlier(NamedTuple):
-    """An earlier split, whose utterances keep their place.
-
-    Attributes:
-        name: Its file name.
-        column: `split` or `fold`.
-        places: Id -> split or fold.
-        options: Those that its record names.
-    """
-
-    name: str
-    column: str
-    places: Mapping[str, str]
-    options: Mapping[str, Any]
-
-
-def read_earlier(path: Path) -> Earlier:
-    """Read what `split_manifest` wrote.
-
-    Raises:
-        ManifestError: It cannot be read, or has neither a column `split` nor `fold`.
-    """
-    manifest = read_manifest(path)
-    column = _part_column(manifest)
-    places = {
-        name: str(place) for name, place in zip(manifest.ids, manifest.column(column), strict=True) if place != ""
-    }
-    return Earlier(path.name, column, places, _read_options(record_path(path)))
-
-
-def _read_options(record: Path) -> dict[str, Any]:
-    """Return the options that a record names, none where there is no record.
-
-    Raises:
-        ManifestError: Somebody edited it into something else.
-    """
-    content = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
-    options = content.get("options", {}) if isinstance(content, dict) else content
-    if not isinstance(options, dict):
-        raise ManifestError(f"{record.name}: options are {options!r}; expected a mapping; delete it or split anew")
-    kinds: dict[str, Any] = {"dev": float | int, "test": float | int, "folds": int, "seed": int, "group": list | str}
-    for name, kind in kinds.items():
-        value = options.get(name)
-        if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
-            raise ManifestError(f"{record.name}: option {name!r} is {value!r}; give --{name}, and delete it there")
-    return options
 
 
 def split_manifest(
@@ -87,6 +48,7 @@ def split_manifest(
     output: str | Path,
     audit: AuditOptions | None = None,
     earlier: Earlier | None = None,
+    reading: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Split a manifest, audit the result, and write it with its record `OUTPUT.json`.
 
@@ -97,6 +59,7 @@ def split_manifest(
         output: New manifest; `.csv .tsv .jsonl .parquet`.
         audit: What is looked at beside the table, and which leaks are accepted.
         earlier: A split whose utterances keep their place.
+        reading: How the table was read, for the record: `columns`, `labels`.
 
     Returns:
         The record: version, options, counts and targets per split and label, deviation from balance, and what was
@@ -108,9 +71,7 @@ def split_manifest(
         SplitError: The manifest cannot be split as asked, or there is a leak; nothing is written.
     """
     output, audit = Path(output), audit or AuditOptions()
-    check_suffix(output)
-    if output.exists() and output.resolve() == manifest.source.resolve():
-        raise SplitError(f"{output}: --output is the manifest itself, which would be replaced; give another file")
+    check_output(output, manifest, known=earlier is not None)
     manifest.require("label")
     evidence = _gather(manifest, audit)
     made = _make(evidence, label_set or manifest.infer_labels(), options, earlier)
@@ -118,13 +79,61 @@ def split_manifest(
     record = {
         "version": __version__,
         "manifest": manifest.source.name,
-        "options": options.describe(),
+        "options": {**options.describe(), **(reading or {}), **({"allow": list(audit.allow)} if audit.allow else {})},
         "num_utterances": len(manifest),
         **made.facts,
         **_audit(evidence, placement, options.columns, audit),
     }
-    manifest.with_column(made.column, made.values).write(output, record=record)
+    if earlier is None and output.exists():
+        record["replaced"] = _count_moved(output, manifest, made.values)
+    other = "fold" if made.column == "split" else "split"  # of an earlier run, and about to mislead
+    manifest.without_column(other).with_column(made.column, made.values).write(output, record=record)
     return record
+
+
+def check_output(output: Path, manifest: Manifest, *, known: bool = False, others: Sequence[Path] = ()) -> None:
+    """Refuse an output that would replace what is no earlier output.
+
+    Args:
+        output: File that is to be written, and beside it its record.
+        manifest: What is split.
+        known: Whether `output` was read as an earlier split.
+        others: Further files that are read.
+
+    Raises:
+        ManifestError: The suffix is unknown.
+        SplitError: It is a folder, one of the files that are read, the metadata of the folder that is split, or a file
+            that no earlier run wrote.
+    """
+    check_suffix(output)
+    record = record_path(output)
+    if output.is_dir():
+        raise SplitError(f"{output}: --output is a folder; expected a file, such as {output / 'split.csv'}")
+    folder = manifest.source if manifest.source.is_dir() else manifest.source.parent
+    inputs = [manifest.source, *(folder / name for name in set(manifest.files)), *others]
+    for written in (output, record):
+        if any(written.exists() and each.exists() and written.samefile(each) for each in inputs):
+            what = "the manifest itself" if written == output else "a file that is read"
+            raise SplitError(f"{written}: --output is {what}, which would be replaced; give another file")
+    if manifest.source.is_dir() and output.stem == "metadata" and output.resolve().is_relative_to(folder.resolve()):
+        raise SplitError(f"{output}: would become the metadata of the folder that is split; give another file")
+    if output.exists() and not known and not record.exists():
+        raise SplitError(
+            f"{output}: is there, and `split` did not write it: it has no record {record.name}; give another file, or "
+            "remove it"
+        )
+    if record.exists() and not known:
+        read_options(output)
+
+
+def _count_moved(output: Path, manifest: Manifest, places: Sequence[object]) -> dict[str, int]:
+    """Count the utterances of a file that is about to be replaced, and those that are elsewhere now."""
+    try:
+        old = read_earlier(output, manifest).places
+    except EmojiLightningError:  # it will be gone in a moment
+        return {"kept": 0, "moved": 0}
+    pairs = [(old[name], str(place)) for name, place in zip(manifest.ids, places, strict=True) if name in old]
+    return {"kept": len(pairs), "moved": sum(before != after for before, after in pairs)}
 
 
 def check_splits(
@@ -150,17 +159,23 @@ def check_splits(
         SplitError: There is a leak.
     """
     audit = audit or AuditOptions()
-    column = _part_column(manifest)
+    column = find_part_column(manifest)
     values = ["" if value is None else str(value) for value in manifest.column(column)]
-    parts = (
-        [name for name in SPLITS if name in values] if column == "split" else sorted(set(values) - {""}, key=_number)
-    )
-    if group is None:
-        group = SplitOptions.of(_read_options(record_path(manifest.source))).columns
-    codes = np.array([parts.index(value) if value else -1 for value in values], dtype=np.int64)
+    found = set(values) - {""}
+    parts = [name for name in SPLITS if name in found] if column == "split" else sorted(found, key=_number)
     evidence = _gather(manifest, audit)
-    counts = _count(manifest, label_set or manifest.infer_labels(), codes, parts) if manifest.has("label") else {}
-    return {"counts": counts, **_audit(evidence, Placement(parts, codes, manifest.where), group, audit)}
+    remembered = read_options(manifest.source)
+    if group is None:
+        group = SplitOptions.of({"group": remembered.get("group")}).columns
+    else:
+        evidence.require(group)
+    known = {*LEAKS, *group}
+    audit = replace(audit, allow=[*audit.allow, *(name for name in remembered.get("allow", ()) if name in known)])
+    codes = np.array([parts.index(value) if value else -1 for value in values], dtype=np.int64)
+    record = _audit(evidence, Placement(parts, codes, manifest.where), group, audit)
+    if column == "split" and manifest.has("fold"):
+        record["not_checked"] = {**record["not_checked"], "fold": "there is a column 'split', too; that was looked at"}
+    return {"counts": _count(manifest, label_set, codes, parts), **record}
 
 
 def _make(evidence: Evidence, label_set: LabelSet, options: SplitOptions, earlier: Earlier | None) -> _Made:
@@ -170,9 +185,9 @@ def _make(evidence: Evidence, label_set: LabelSet, options: SplitOptions, earlie
     facts: dict[str, Any] = {"num_groups": None if groups is None else len(groups)}
     kept = None
     if earlier is not None:
-        _check_earlier(earlier, manifest, "fold" if options.folds else "split")
+        check_earlier(earlier, manifest, "fold" if options.folds else "split")
         kept = [earlier.places.get(name) for name in ids]
-        facts["earlier"] = _describe_growth(earlier, ids)
+        facts["earlier"] = describe_growth(earlier, manifest)
     common: dict[str, Any] = {"label_names": label_set.labels, "groups": groups, "seed": options.seed, "kept": kept}
     if options.folds:
         folds = make_folds(labels, ids, num_folds=options.folds, **common)
@@ -184,50 +199,26 @@ def _make(evidence: Evidence, label_set: LabelSet, options: SplitOptions, earlie
     return _Made("split", split.names, SPLITS, codes, facts)
 
 
-def _check_earlier(earlier: Earlier, manifest: Manifest, column: str) -> None:
-    if earlier.column != column:
-        raise SplitError(
-            f"{earlier.name} has a column {earlier.column!r}, and a {column!r} is asked for; give the options that it "
-            "was made with, or another --output"
-        )
-    ids = manifest.ids
-    if not any(name in earlier.places for name in ids):
-        theirs = f"{len(earlier.places)} utterances of {earlier.name} ({next(iter(earlier.places), '')!r}, ...)"
-        raise SplitError(
-            f"none of the {theirs} is in {manifest.source.name} ({ids[0]!r}, ...); their ids differ. Give both a "
-            "column 'id', or leave out --update"
-        )
-
-
-def _describe_growth(earlier: Earlier, ids: Sequence[str]) -> dict[str, Any]:
-    kept = sum(name in earlier.places for name in ids)
-    return {"manifest": earlier.name, "kept": kept, "new": len(ids) - kept, "gone": len(earlier.places) - kept}
-
-
 def _gather(manifest: Manifest, audit: AuditOptions) -> Evidence:
     store = EmbeddingStore.open(Path(audit.store)) if audit.store else None
     return Evidence(manifest, store=store, similarity=audit.similarity)
 
 
-def _audit(evidence: Evidence, placement: Placement, group: Sequence[str], audit: AuditOptions) -> dict[str, object]:
+def _audit(evidence: Evidence, placement: Placement, group: Sequence[str], audit: AuditOptions) -> dict[str, Any]:
     findings, not_checked = evidence.find(placement, groups=group)
     return judge(findings, groups=group, allow=audit.allow, not_checked=not_checked)
 
 
-def _count(manifest: Manifest, label_set: LabelSet, codes: Any, parts: Sequence[str]) -> dict[str, dict[str, int]]:
-    labels = manifest.encode_labels(label_set)
-    counts = [np.bincount(labels[codes == code], minlength=len(label_set)) for code in range(len(parts))]
-    return {part: dict(zip(label_set, each.tolist(), strict=True)) for part, each in zip(parts, counts, strict=True)}
-
-
-def _part_column(manifest: Manifest) -> str:
-    for name in ("split", "fold"):
-        if manifest.has(name):
-            return name
-    raise ManifestError(
-        f"{manifest.source.name}: neither a column 'split' nor 'fold'; found columns {manifest.table.column_names}; "
-        "make one with `emoji-lightning split`"
-    )
+def _count(
+    manifest: Manifest, label_set: LabelSet | None, codes: Codes, parts: Sequence[str]
+) -> dict[str, dict[str, int]]:
+    """Count labels; any that are there, if they are too few for a label set."""
+    if not manifest.has("label"):
+        return {}
+    texts = [normalize_label(text) for text in manifest.column("label")]
+    names = list(label_set) if label_set else sorted(set(texts))
+    found = Counter(zip(codes.tolist(), texts, strict=True))
+    return {part: {name: found[code, name] for name in names} for code, part in enumerate(parts)}
 
 
 def _number(fold: str) -> tuple[int, str]:

@@ -172,3 +172,13 @@ def test_two_processes_draw_disjoint_halves_and_train_as_one_with_twice_the_batc
     states = [torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"] for run in (two, one)]
     for name, tensor in states[0].items():
         torch.testing.assert_close(tensor, states[1][name], atol=1e-5, rtol=0)
+
+
+def test_weights_are_no_option_because_they_follow_from_the_data(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match=r"^2$"):
+        main(["fit", "--model.class_weights", "[1, 2]"])
+    assert "fit has no option --model.class_weights; it follows from the data" in capsys.readouterr().err
+    main(["fit", "--help"])
+    assert "--data.balance none | weights | sampler (default: 'none')" in (text := capsys.readouterr().out)
+    assert "--data.balance_beta float" in text
+    assert "--model.class_weights" not in text

@@ -99,7 +99,9 @@ def test_a_fold_that_is_not_there_is_refused(corpus: Path, tmp_path: Path, fails
     main(["embed", str(tmp_path / "split.csv"), "--store", str(store), "--encoder", "logmel"])
     data = ("--data.manifest", tmp_path / "split.csv", "--data.store", store)
     run = ("--trainer.default_root_dir", tmp_path / "run")
-    assert "--data.fold is 3, split.csv has 3 folds; expected 0 to 2" in fails("fit", *data, "--data.fold", 3, *run)
+    error = fails("fit", *data, "--data.fold", 3, *run)
+    assert "--data.fold is 3, the folds of split.csv are [0, 1, 2]; expected one of them" in error
+    assert "split.csv has a column 'fold' and none 'split'; say which fold is test" in fails("fit", *data, *run)
     assert "no column 'fold'" in fails(
         "fit",
         *data,
@@ -128,7 +130,8 @@ def test_an_update_takes_the_options_of_the_earlier_run(
     assert {audio: after[audio] for audio in before} == before
     assert "split.csv: 45 utterances kept, 15 new, 0 gone" in capsys.readouterr().out
     record = json.loads((tmp_path / "split.csv.json").read_text())
-    assert record["options"] == {"dev": 6, "test": 6, "group": ["speaker"], "seed": 5}
+    columns = {"audio": "wav", "label": "emotion"}
+    assert record["options"] == {"dev": 6, "test": 6, "group": ["speaker"], "seed": 5, "columns": columns}
     assert record["checked"]["speaker"] == 0
     split(corpus, "--update", "--dev", 12)
     assert json.loads((tmp_path / "split.csv.json").read_text())["options"]["dev"] == 12
@@ -137,7 +140,7 @@ def test_an_update_takes_the_options_of_the_earlier_run(
 def test_an_update_that_would_keep_nothing_is_refused(corpus: Path, tmp_path: Path, fails: Run) -> None:
     split(corpus, "--dev", 6, "--test", 6)
     before = (tmp_path / "split.csv").read_bytes()
-    (tmp_path / "other.csv").write_text("id,label\n" + "".join(f"x{row},{row % 2}\n" for row in range(40)))
+    (tmp_path / "other.csv").write_text("wav,emotion\n" + "".join(f"x{row},joy\n" for row in range(40)))
     error = fails("split", tmp_path / "other.csv", "--output", tmp_path / "split.csv", "--update")
     assert (
         "none of the 45 utterances of split.csv ('00.wav', ...) is in other.csv ('x0', ...); their ids differ" in error

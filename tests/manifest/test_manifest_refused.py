@@ -21,7 +21,7 @@ from emoji_lightning.manifest import read_manifest
         ("audio,label\n,joy\n", "labels.csv:2: audio is empty"),
         ("audio,label\na.wav, \n", "labels.csv:2: label is empty"),
         ("id,label\n,joy\n", "labels.csv:2: id is empty"),
-        ("audio,split\na.wav,validation\n", r"labels.csv:2: split 'validation' is not one of .*; did you mean 'dev'\?"),
+        ("audio,split\na.wav,holdout\n", r"labels.csv:2: split 'holdout' is not one of \['train', 'dev', 'test'\]$"),
         ("audio,split\na.wav,\n", "labels.csv:2: split is empty"),
         ("audio,id\na.wav,u\nb.wav,v\nc.wav,u\n", "labels.csv:4: id 'u' stands in line 2 too$"),
         ("audio\na.wav\na.wav\n", "labels.csv:3: id 'a.wav' stands in line 2 too; drop one row or add a column 'id'"),

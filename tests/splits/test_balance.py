@@ -99,6 +99,11 @@ def test_a_share_is_of_all_utterances() -> None:
     assert (found.names.count("dev"), found.names.count("test")) == (10, 25)
 
 
+def test_a_share_that_is_asked_for_is_never_nothing() -> None:
+    found = split([0, 1] * 30, dev=0.005, test=0)
+    assert (found.names.count("dev"), found.names.count("test")) == (1, 0)
+
+
 def test_labels_without_utterances_are_left_out_of_the_balance() -> None:
     labels = np.array([0, 2] * 10)
     found = split_balanced(labels, [str(i) for i in range(20)], dev=4, test=0, label_names=["a", "b", "c"])

@@ -3,27 +3,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from split_tables import make_manifest
 
 from emoji_lightning import __version__
 from emoji_lightning.embedding.store import EmbeddingStore
 from emoji_lightning.embedding.vector_import import imported_key, imported_spec
 from emoji_lightning.errors import LabelError, ManifestError, SplitError
 from emoji_lightning.labels import LabelSet
-from emoji_lightning.manifest import Manifest, read_manifest
+from emoji_lightning.manifest import read_manifest
+from emoji_lightning.manifest.writers import write_table
 from emoji_lightning.splits.options import AuditOptions, SplitOptions
 from emoji_lightning.splits.report import render_record
-from emoji_lightning.splits.split_manifest import check_splits, read_earlier, split_manifest
+from emoji_lightning.splits.split_manifest import check_splits, split_manifest
 
 EMODB = Path(__file__).resolve().parents[3] / "shared" / "data" / "emodb"
 TENTHS = SplitOptions(dev=10, test=10)
-
-
-def make_manifest(folder: Path, *, num_rows: int = 60, per_text: int = 1, extra: str = "take") -> Manifest:
-    """Rows of two labels; each text is spoken `per_text` times, by 6 speakers."""
-    rows = [f"{row}.wav,{('joy', 'sad')[row % 2]},text {row // per_text},s{row % 6},{row}" for row in range(num_rows)]
-    path = folder / "labels.csv"
-    path.write_text("\n".join([f"audio,label,text,speaker,{extra}", *rows]) + "\n")
-    return read_manifest(path)
 
 
 def test_the_manifest_is_written_with_splits_and_a_record(tmp_path: Path) -> None:
@@ -209,31 +203,43 @@ def test_folds_are_a_column_of_their_own(tmp_path: Path) -> None:
     assert record["checked"]["speaker"] == 0
 
 
-@pytest.mark.parametrize("options", [SplitOptions(dev=10, test=10), SplitOptions(folds=4)])
-def test_a_corpus_that_grew_keeps_its_split(tmp_path: Path, options: SplitOptions) -> None:
-    output, column = tmp_path / "s.csv", "fold" if options.folds else "split"
-    split_manifest(make_manifest(tmp_path), None, options, output=output)
-    before = dict(zip(read_manifest(output).ids, read_manifest(output).column(column), strict=True))
-    grown = make_manifest(tmp_path, num_rows=90).select([*range(80, 90), *range(1, 80)])
-    record = split_manifest(grown, None, options, output=output, earlier=read_earlier(output))
-    after = dict(zip(read_manifest(output).ids, read_manifest(output).column(column), strict=True))
-    assert {name: after[name] for name in before if name in after} == {k: v for k, v in before.items() if k in after}
-    assert record["earlier"] == {"manifest": "s.csv", "kept": 59, "new": 30, "gone": 1}
-    assert "" not in after.values()
-
-
-def test_folds_do_not_grow_out_of_a_split(tmp_path: Path) -> None:
+def test_columns_of_groups_must_be_there_to_be_checked(tmp_path: Path) -> None:
     output = tmp_path / "s.csv"
-    split_manifest(make_manifest(tmp_path), None, TENTHS, output=output)
-    with pytest.raises(SplitError, match=r"s.csv has a column 'split', and a 'fold' is asked for"):
-        split_manifest(
-            make_manifest(tmp_path), None, SplitOptions(folds=3), output=output, earlier=read_earlier(output)
-        )
+    split_manifest(make_manifest(tmp_path), None, SplitOptions(dev=10, test=10, group=["speaker"]), output=output)
+    with pytest.raises(ManifestError, match=r"s.csv: no column 'spekaer'; found columns .*; rename 'speaker'"):
+        check_splits(read_manifest(output), None, group=["spekaer"])
+    record = check_splits(read_manifest(output).without_column("speaker"), None)
+    assert record["not_checked"]["speaker"] == "no column 'speaker'"
+
+
+def test_segments_of_one_recording_are_a_leak_where_audio_is_the_group(tmp_path: Path) -> None:
+    rows = [f"a.wav,{'xy'[row % 2]},{row},{row + 1},{'train' if row < 4 else 'test'}" for row in range(8)]
+    (tmp_path / "m.csv").write_text("\n".join(["audio,label,start,end,split", *rows]))
+    manifest = read_manifest(tmp_path / "m.csv")
+    assert check_splits(manifest, None)["warnings"][0].startswith(
+        "segments of the same recording are in several splits"
+    )
+    with pytest.raises(SplitError, match=r"^recording: the same recording is in several splits: 1"):
+        check_splits(manifest, None, group=["audio"])
+
+
+def test_audio_that_is_a_folder_is_no_leak_but_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "m.csv").write_text("id,audio,label\n" + "".join(f"u{row},a,{row % 2}\n" for row in range(20)))
+    with pytest.raises(ManifestError, match=r"m.csv:2: audio 'a' is a folder; expected an audio file"):
+        split_manifest(read_manifest(tmp_path / "m.csv"), None, SplitOptions(dev=2, test=2), output=tmp_path / "s.csv")
+
+
+def test_one_label_is_enough_to_look_for_leaks(tmp_path: Path) -> None:
+    manifest = make_manifest(tmp_path).with_column("label", ["joy"] * 60)
+    record = check_splits(manifest.with_column("split", ["train", "dev", "test"] * 20), None)
+    assert record["counts"] == {split: {"joy": 20} for split in ("train", "dev", "test")}
 
 
 def test_splits_made_elsewhere_are_checked(tmp_path: Path) -> None:
     manifest = make_manifest(tmp_path).with_column("split", ["train", "dev", "test"] * 20)
-    manifest.write(tmp_path / "theirs.csv")
+    table = manifest.with_column("split", ["train", "validation", "eval"] * 20).table
+    write_table(table, tmp_path / "theirs.csv")
     record = check_splits(read_manifest(tmp_path / "theirs.csv"), None)
     assert record["counts"]["dev"] == {"joy": 10, "sad": 10}
     assert record["checked"]["id"] == 0
@@ -253,24 +259,6 @@ def test_the_groups_of_the_record_are_checked_again(tmp_path: Path) -> None:
     output.write_text("\n".join(lines) + "\n")
     with pytest.raises(SplitError, match=r"^speaker: the same speaker is in several splits: 1\n.*s.csv:"):
         check_splits(read_manifest(output), None)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("[1]", r"s.csv.json: options are \[1\]; expected a mapping; delete it or split anew"),
-        ('{"options": 3}', r"s.csv.json: options are 3; expected a mapping"),
-        ('{"options": {"dev": "x"}}', r"s.csv.json: option 'dev' is 'x'; give --dev, and delete it there"),
-        ('{"options": {"group": true}}', r"s.csv.json: option 'group' is True; give --group"),
-        ("{", r"s.csv.json: not JSON"),
-    ],
-)
-def test_a_record_that_was_damaged_is_one_error(tmp_path: Path, content: str, message: str) -> None:
-    output = tmp_path / "s.csv"
-    split_manifest(make_manifest(tmp_path), None, TENTHS, output=output)
-    (tmp_path / "s.csv.json").write_text(content)
-    with pytest.raises(ManifestError, match=message):
-        read_earlier(output)
 
 
 def test_a_manifest_without_splits_cannot_be_checked(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """What the options of several verbs share."""
 
 import argparse
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from emoji_lightning.label_map import LabelMap
     from emoji_lightning.labels import LabelSet
     from emoji_lightning.manifest import Manifest
 
@@ -27,19 +29,40 @@ def add_table_options(parser: argparse.ArgumentParser, *, audio_root: bool = Tru
         parser.add_argument("--labels", metavar="FILE", help=LABELS_HELP)
 
 
-def read_table(options: argparse.Namespace, path: str) -> "tuple[Manifest, LabelSet | None]":
-    """Read a table as the options say, its labels mapped; and the label set, if --labels is one."""
-    from emoji_lightning.label_map import LabelMap, read_labels
+def read_table(
+    options: argparse.Namespace, path: str, *, remembered: Mapping[str, Any] | None = None
+) -> "tuple[Manifest, LabelSet | None]":
+    """Read a table as the options say, its labels mapped; and the label set, if --labels is one.
+
+    Args:
+        options: Of the command line.
+        path: The table.
+        remembered: `columns` and `labels` of an earlier run, which hold where the options say nothing.
+    """
+    from emoji_lightning.label_map import LabelMap
     from emoji_lightning.manifest import read_manifest
 
-    given = vars(options)
-    manifest = read_manifest(path, audio_root=given.get("audio_root"), columns=dict(options.column))
-    labels = read_labels(options.labels) if given.get("labels") else None
+    columns, labels = read_mappings(options, remembered or {})
+    manifest = read_manifest(path, audio_root=vars(options).get("audio_root"), columns=columns)
     if isinstance(labels, LabelMap):
         return manifest.map_labels(labels), None
     if labels is not None and manifest.has("label"):
         manifest.encode_labels(labels)  # labels outside the set are an error in every verb
     return manifest, labels
+
+
+def read_mappings(
+    options: argparse.Namespace, remembered: Mapping[str, Any]
+) -> "tuple[dict[str, str], LabelSet | LabelMap | None]":
+    """Return the columns and the labels that the options name, or else those of an earlier run."""
+    from emoji_lightning.label_map import parse_labels, read_labels
+
+    columns = dict(options.column) or dict(remembered.get("columns", {}))
+    if vars(options).get("labels"):
+        return columns, read_labels(options.labels)
+    if "labels" in remembered:
+        return columns, parse_labels(remembered["labels"], source="the record of the earlier split")
+    return columns, None
 
 
 def column_pair(text: str) -> tuple[str, str]:

@@ -1,10 +1,11 @@
 """`split`: manifest -> balanced, group-safe, repeatable splits."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from emoji_lightning.cli.verbs.options import add_table_options, positive, read_table
+from emoji_lightning.cli.verbs.options import add_table_options, positive, read_mappings, read_table
 
 if TYPE_CHECKING:
     from emoji_lightning.splits.options import AuditOptions
@@ -15,8 +16,8 @@ GROUP_HELP = (
 )
 ALLOW_HELP = "a leak that is accepted: text, audio, near_duplicate or a --group column; may be given several times"
 UPDATE_HELP = (
-    "keep the split that each utterance (by id) has in --output, and divide what is new; options that are not given "
-    "are those of the earlier run"
+    "keep the split that each utterance (by id) has in --output, and divide what is new; sizes, groups, "
+    "seed, --column, --labels and --allow that are not given are those of the earlier run"
 )
 
 
@@ -52,24 +53,44 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Write the manifest with balanced, group-safe, repeatable splits, and a record of what was checked."""
+    from emoji_lightning.splits.earlier import read_earlier, read_options
+    from emoji_lightning.splits.options import SplitOptions
     from emoji_lightning.splits.report import render_record
-    from emoji_lightning.splits.split_manifest import check_splits
+    from emoji_lightning.splits.split_manifest import check_output, check_splits, split_manifest
 
     _check(options)
-    manifest, label_set = read_table(options, options.manifest)
     if options.check:
+        manifest, label_set = read_table(options, options.manifest)
         render_record(check_splits(manifest, label_set, group=options.group, audit=_audit_options(options)))
         return
-    from emoji_lightning.splits.options import SplitOptions
-    from emoji_lightning.splits.split_manifest import read_earlier, split_manifest
-
     output = Path(options.output)
-    earlier = read_earlier(output) if options.update and output.exists() else None
-    if options.update and earlier is None:
+    grows = bool(options.update and output.exists())
+    if options.update and not grows:
         print(f"no earlier split at {output}: split anew")
-    wanted = SplitOptions.of(_given(options), earlier.options if earlier else {})
-    record = split_manifest(manifest, label_set, wanted, output=output, audit=_audit_options(options), earlier=earlier)
+    remembered = read_options(output) if grows else {}
+    manifest, label_set = read_table(options, options.manifest, remembered=remembered)
+    check_output(output, manifest, known=grows, others=[Path(options.labels)] if options.labels else [])
+    earlier = read_earlier(output, manifest) if grows else None
+    options.allow = options.allow or remembered.get("allow", [])
+    record = split_manifest(
+        manifest,
+        label_set,
+        SplitOptions.of(_given(options), remembered),
+        output=output,
+        audit=_audit_options(options),
+        earlier=earlier,
+        reading=_describe_reading(options, remembered),
+    )
     render_record(record)
+
+
+def _describe_reading(options: argparse.Namespace, remembered: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how the table was read, as the record keeps it for --update."""
+    from emoji_lightning.label_map import LabelMap
+
+    columns, labels = read_mappings(options, remembered)
+    kept = dict(labels.labels) if isinstance(labels, LabelMap) else list(labels) if labels else None
+    return ({"columns": columns} if columns else {}) | ({"labels": kept} if kept else {})
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -78,6 +99,9 @@ def _check(options: argparse.Namespace) -> None:
 
     if options.check and (options.output or options.update):
         raise SplitError("--check writes nothing; leave out --output and --update")
+    given = [name for name in ("dev", "test", "folds", "seed") if getattr(options, name) is not None]
+    if options.check and given:
+        raise SplitError(f"--check looks at splits that are there; leave out --{given[0]}")
     if not options.check and not options.output:
         raise SplitError("--output is missing; name the manifest to write, or give --check")
     if options.folds and (options.dev is not None or options.test is not None):
