@@ -49,7 +49,9 @@ class EmojiTrainer(pl.Trainer):
         datamodule.require_splits(("dev", "test"))
         folder = Path(output_dir or Path("checkpoints") / Path(self.default_root_dir).resolve().name)
         self.exported_to = folder
-        facts = _training_facts(model, checkpoint) | {"batch_size": datamodule.batch_size}
+        facts = _training_facts(model, checkpoint) | {
+            name: getattr(datamodule, name) for name in ("batch_size", "balance", "balance_beta")
+        }
         self.exported = export_bundle(model, datamodule.corpus, folder, training=facts)
 
 
