@@ -143,7 +143,8 @@ def test_an_update_that_would_keep_nothing_is_refused(corpus: Path, tmp_path: Pa
     (tmp_path / "other.csv").write_text("wav,emotion\n" + "".join(f"x{row},{EMOTIONS[row % 2]}\n" for row in range(40)))
     error = fails("split", tmp_path / "other.csv", "--output", tmp_path / "split.csv", "--update")
     assert (
-        "none of the 45 utterances of split.csv ('00.wav', ...) is in other.csv ('x0', ...); their ids differ" in error
+        "none of the 45 utterances of split.csv ('corpus/00.wav', ...) is in other.csv ('x0', ...); their ids differ"
+        in error
     )
     assert (tmp_path / "split.csv").read_bytes() == before
 
