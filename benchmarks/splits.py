@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 NUM_LABELS = 11
 REPEATS = 3
+SPLIT = ("--dev", "0.05", "--test", "0.05", "--group", "speaker")
+FOLDS = ("--folds", "5", "--group", "speaker")
 # Prints the seconds and the peak memory in MB of a command of this program.
 MEASURE = """
 import resource, sys, time
@@ -54,8 +56,13 @@ def run(*words: str) -> tuple[float, float]:
     return float(seconds), float(peak)
 
 
-def report(name: str, *words: str) -> None:
-    runs = [run(*words) for _ in range(REPEATS)]
+def report(name: str, *words: str, anew: bool = False) -> None:
+    """Print the figures of a command; `anew` removes its output first: a split that is replaced is read, too."""
+    runs = []
+    for _ in range(REPEATS):
+        for file in Path(words[words.index("--output") + 1]).parent.glob("*") if anew else ():
+            file.unlink()
+        runs.append(run(*words))
     seconds = [each for each, _ in runs]
     print(
         f"{name}: median {median(seconds):.1f} s ({min(seconds):.1f}-{max(seconds):.1f} of {REPEATS}), "
@@ -103,20 +110,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         manifest, output = str(Path(folder) / "m.csv"), str(Path(folder) / "out" / "s.csv")
         write_manifest(Path(manifest), labels, groups)
-        common = ("split", manifest, "--output", output)
-        report(
-            "split --dev 0.05 --test 0.05 --group speaker",
-            *common,
-            "--dev",
-            "0.05",
-            "--test",
-            "0.05",
-            "--group",
-            "speaker",
-        )
-        report("the same with --update", *common, "--update")
+        report("split --dev 0.05 --test 0.05 --group speaker", "split", manifest, "--output", output, *SPLIT, anew=True)
+        report("the same over the earlier output", "split", manifest, "--output", output, *SPLIT)
+        report("the same with --update", "split", manifest, "--output", output, "--update")
         report("split --check", "split", "--check", output)
-        report("split --folds 5 --group speaker", *common[:3], f"{output}.csv", "--folds", "5", "--group", "speaker")
+        report("split --folds 5 --group speaker", "split", manifest, "--output", output, *FOLDS, anew=True)
     compare_folds(labels, groups)
 
 

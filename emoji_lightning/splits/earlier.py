@@ -31,17 +31,17 @@ class Earlier:
     Args:
         name: Its file name.
         column: `split` or `fold`.
-        places: Id -> split or fold; ids as in the manifest that is to be split now.
-        labels: Id -> label in normal form; empty where it had no labels.
-        audio: Audio file (with its segment) -> id.
+        manifest: The whole of it, N rows.
+        ids: Id of each row as in the manifest that is to be split now, N.
+        places: Id -> split or fold, of the rows that have one.
         options: Those that its record names.
     """
 
     name: str
     column: str
+    manifest: Manifest = field(repr=False)
+    ids: Sequence[str] = field(repr=False)
     places: Mapping[str, str] = field(repr=False)
-    labels: Mapping[str, str] = field(repr=False)
-    audio: Mapping[str, str] = field(repr=False)
     options: Mapping[str, Any]
 
 
@@ -69,9 +69,9 @@ def read_earlier(path: Path, manifest: Manifest) -> Earlier:
     return Earlier(
         name=path.name,
         column=column,
+        manifest=old,
+        ids=ids,
         places={name: str(place) for name, place in named if place not in ("", None)},
-        labels=dict(zip(ids, map(normalize_label, old.column("label")), strict=True)) if old.has("label") else {},
-        audio=dict(zip(_name_audio(old), ids, strict=True)) if old.has("audio") else {},
         options=options,
     )
 
@@ -139,17 +139,18 @@ def check_earlier(earlier: Earlier, manifest: Manifest, column: str) -> None:
 
 
 def _check_ids(earlier: Earlier, manifest: Manifest, ids: Sequence[str]) -> None:
-    if not manifest.has("audio"):
+    if not (manifest.has("audio") and earlier.manifest.has("audio")):
         return
-    here = set(ids)
-    problems = []
-    for row, (name, audio) in enumerate(zip(ids, _name_audio(manifest), strict=True)):
-        old = earlier.audio.get(audio, "")
-        if name not in earlier.places and old in earlier.places and old not in here:
-            problems.append(
-                f"{manifest.where(row)}: {name!r} is new, but its audio was {old!r}, in {earlier.places[old]}, in "
-                f"{earlier.name}; give it its id again, or split anew without --update"
-            )
+    here, places = set(ids), earlier.places
+    gone = [row for row, name in enumerate(earlier.ids) if name in places and name not in here]
+    new = [row for row, name in enumerate(ids) if name not in places]
+    old_ids = dict(zip(_name_audio(earlier.manifest, gone), (earlier.ids[row] for row in gone), strict=True))
+    problems = [
+        f"{manifest.where(row)}: {ids[row]!r} is new, but its audio was {old!r}, in {places[old]}, in {earlier.name}; "
+        "give it its id again, or split anew without --update"
+        for row, audio in zip(new, _name_audio(manifest, new), strict=True)
+        if (old := old_ids.get(audio))
+    ]
     if problems:
         raise SplitError(join_problems(problems, limit=5))
 
@@ -158,11 +159,9 @@ def describe_growth(earlier: Earlier, manifest: Manifest) -> dict[str, Any]:
     """Return what the record says of an earlier split: utterances kept, new, gone and with another label."""
     ids = manifest.ids
     kept = sum(name in earlier.places for name in ids)
-    labels = map(normalize_label, manifest.column("label"))
-    changed = sum(
-        name in earlier.places and earlier.labels.get(name, label) != label
-        for name, label in zip(ids, labels, strict=True)
-    )
+    old = dict(zip(earlier.ids, earlier.manifest.column("label"), strict=True)) if earlier.manifest.has("label") else {}
+    pairs = ((old[name], label) for name, label in zip(ids, manifest.column("label"), strict=True) if name in old)
+    changed = sum(a != b and normalize_label(a) != normalize_label(b) for a, b in pairs)
     gone = len(earlier.places) - kept
     return {"manifest": earlier.name, "kept": kept, "new": len(ids) - kept, "gone": gone, "relabelled": changed}
 
@@ -182,8 +181,8 @@ def _ids_below(manifest: Manifest, root: Path) -> list[str]:
     return manifest.with_column("audio", moved).ids
 
 
-def _name_audio(manifest: Manifest) -> list[str]:
-    """Return where the audio of each row lies on this machine, with its segment."""
-    root = manifest.root.resolve()
-    times = zip(manifest.seconds("start"), manifest.seconds("end"), strict=True)
-    return [f"{root}/{name}#{start}-{end}" for name, (start, end) in zip(manifest.column("audio"), times, strict=True)]
+def _name_audio(manifest: Manifest, rows: Sequence[int]) -> list[str]:
+    """Return where the audio of some rows lies on this machine, with its segment."""
+    chosen, root = manifest.select(rows), manifest.root.resolve()
+    times = zip(chosen.seconds("start"), chosen.seconds("end"), strict=True)
+    return [f"{root}/{name}#{start}-{end}" for name, (start, end) in zip(chosen.column("audio"), times, strict=True)]

@@ -233,7 +233,7 @@ def test_what_excel_saves_as_utf8_is_read_and_the_rest_refused() -> None:
         read_manifest(FIXTURES / "excel" / "cp1252.csv")
 
 
-@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "parquet"])
 def test_what_pandas_saves_is_read(suffix: str) -> None:
     assert as_rows(read_manifest(FIXTURES / "pandas" / f"labels.{suffix}")) == [
         {"audio": "a.wav", "label": "joy", "text": 'He said "hi",\nthen left', "start": 0.5, "end": 1.25},
