@@ -113,7 +113,7 @@ def check_output(output: Path, manifest: Manifest, *, known: bool = False, other
     inputs = [manifest.source, *(folder / name for name in set(manifest.files)), *others]
     for written in (output, record):
         if any(written.exists() and each.exists() and written.samefile(each) for each in inputs):
-            what = "the manifest itself" if written == output else "a file that is read"
+            what = "the manifest itself" if written.resolve() == manifest.source.resolve() else "a file that is read"
             raise SplitError(f"{written}: --output is {what}, which would be replaced; give another file")
     if manifest.source.is_dir() and output.stem == "metadata" and output.resolve().is_relative_to(folder.resolve()):
         raise SplitError(f"{output}: would become the metadata of the folder that is split; give another file")

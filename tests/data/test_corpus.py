@@ -122,6 +122,20 @@ def test_a_map_is_not_taken_for_a_label_set_nor_a_set_for_a_map(manifest: Path, 
         read_corpus(str(manifest), str(store), label_map=str(manifest.parent / "set.json"), **given)
 
 
+def test_folds_of_others_are_read(manifest: Path, store: Path) -> None:
+    header, *rows = manifest.read_text(encoding="utf-8").splitlines()
+    folds = [("1.0", "2", "7")[row % 3] for row in range(len(rows))]
+    lines = [f"{header},fold", *(f"{row},{fold}" for row, fold in zip(rows, folds, strict=True))]
+    manifest.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    found = read_corpus(str(manifest), str(store), split=SplitOptions(), fold=7)
+    assert found.splits.tolist() == [{"1.0": "dev", "2": "train", "7": "test"}[fold] for fold in folds]
+    with pytest.raises(SplitError, match=r"--data.fold is 0, the folds of .* are \[1, 2, 7\]; expected one of them"):
+        read_corpus(str(manifest), str(store), split=SplitOptions(), fold=0)
+    manifest.write_text("\n".join([*lines[:-1], f"{rows[-1]},x"]) + "\n", encoding="utf-8")
+    with pytest.raises(SplitError, match=r"labels.csv:\d+: fold is 'x'; expected a whole number, 0 or more"):
+        read_corpus(str(manifest), str(store), split=SplitOptions(), fold=7)
+
+
 def test_near_duplicates_can_be_the_group(manifest: Path, store: Path) -> None:
     plain = read_corpus(str(manifest), str(store), split=SplitOptions(dev=6, test=6))
     grouped = read_corpus(str(manifest), str(store), split=SplitOptions(dev=6, test=6, group="near_duplicate"))

@@ -137,6 +137,16 @@ def test_an_update_takes_the_options_of_the_earlier_run(
     assert json.loads((tmp_path / "split.csv.json").read_text())["options"]["dev"] == 12
 
 
+def test_an_update_remembers_how_labels_were_read_and_what_was_allowed(corpus: Path, tmp_path: Path) -> None:
+    for number in range(1, 45):
+        (corpus.parent / f"{number:02d}.wav").write_bytes((corpus.parent / "00.wav").read_bytes())
+    split(corpus, "--labels", corpus.parent / "map.yaml", "--dev", 4, "--test", 4, "--allow", "audio")
+    split(corpus, "--update")
+    assert {row["label"] for row in read(tmp_path / "split.csv")} == {"😊", "😭"}
+    assert len(read(tmp_path / "split.csv")) == 30
+    main(["split", "--check", str(tmp_path / "split.csv")])
+
+
 def test_an_update_that_would_keep_nothing_is_refused(corpus: Path, tmp_path: Path, fails: Run) -> None:
     split(corpus, "--dev", 6, "--test", 6)
     before = (tmp_path / "split.csv").read_bytes()

@@ -8,7 +8,7 @@ from split_tables import make_manifest
 
 from emoji_lightning.errors import ManifestError, SplitError
 from emoji_lightning.manifest import read_manifest
-from emoji_lightning.splits.earlier import read_earlier, read_options
+from emoji_lightning.splits.earlier import check_earlier, read_earlier, read_options
 from emoji_lightning.splits.options import SplitOptions
 from emoji_lightning.splits.report import render_record
 from emoji_lightning.splits.split_manifest import split_manifest
@@ -56,7 +56,7 @@ def test_a_record_that_was_damaged_is_one_error(tmp_path: Path, content: str, me
         read_earlier(output, manifest)
 
 
-@pytest.mark.parametrize("place", ["s.csv", "out/deep/s.csv", "../beside/s.csv"])
+@pytest.mark.parametrize("place", ["s.csv", "out/deep/s.csv", "../beside/s.csv", "../s.csv"])
 def test_the_split_is_known_without_its_record_wherever_it_lies(tmp_path: Path, place: str) -> None:
     folder = tmp_path / "corpus"
     folder.mkdir()
@@ -96,6 +96,13 @@ def test_audio_under_another_id_is_not_drawn_anew(tmp_path: Path) -> None:
     message = r"^labels.csv:3: 'v1' is new, but its audio was 'u1', in \w+, in s.csv; give it its id again.*\n(.*\n){4}"
     with pytest.raises(SplitError, match=message + r"\.\.\. and 54 more$"):
         split_manifest(renamed, None, TENTHS, output=output, earlier=read_earlier(output, renamed))
+
+
+def test_a_new_utterance_may_have_the_audio_of_one_that_is_there(tmp_path: Path) -> None:
+    output, manifest = tmp_path / "s.csv", make_manifest(tmp_path).with_column("id", [f"u{row}" for row in range(60)])
+    split_manifest(manifest, None, TENTHS, output=output)
+    more = manifest.select([*range(60), 0]).with_column("id", [*manifest.ids, "again"])
+    check_earlier(read_earlier(output, more), more, "split")
 
 
 def test_a_fold_that_would_stay_empty_is_refused(tmp_path: Path) -> None:

@@ -42,9 +42,12 @@ def test_a_label_map_is_not_replaced_by_the_record(tmp_path: Path, capsys: pytes
 def test_the_metadata_of_a_folder_is_not_replaced(tmp_path: Path) -> None:
     make_audio_folder(tmp_path / "af")
     manifest = read_manifest(tmp_path / "af")
-    for name in ("train/metadata.csv", "metadata.csv"):
-        with pytest.raises(SplitError, match=r"would be replaced|would become the metadata of the folder"):
-            split_manifest(manifest, None, TENTHS, output=tmp_path / "af" / name)
+    with pytest.raises(
+        SplitError, match=r"train/metadata.csv: --output is a file that is read, which would be replaced"
+    ):
+        split_manifest(manifest, None, TENTHS, output=tmp_path / "af" / "train" / "metadata.csv")
+    with pytest.raises(SplitError, match=r"af/metadata.csv: would become the metadata of the folder that is split"):
+        split_manifest(manifest, None, TENTHS, output=tmp_path / "af" / "metadata.csv")
 
 
 def test_a_file_that_no_split_wrote_is_not_replaced(tmp_path: Path) -> None:
