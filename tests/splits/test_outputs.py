@@ -25,7 +25,7 @@ def make_audio_folder(folder: Path) -> None:
 def test_a_manifest_is_not_replaced_by_the_record_of_its_split(tmp_path: Path) -> None:
     path = tmp_path / "x.csv.json"
     path.write_text("".join(json.dumps({"audio": f"{row}.wav", "label": "ab"[row % 2]}) + "\n" for row in range(60)))
-    with pytest.raises(SplitError, match=r"x.csv.json: --output is a file that is read, which would be replaced"):
+    with pytest.raises(SplitError, match=r"x.csv.json: --output is the manifest itself, which would be replaced"):
         split_manifest(read_manifest(path), None, TENTHS, output=tmp_path / "x.csv")
 
 
