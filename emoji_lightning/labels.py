@@ -259,7 +259,9 @@ def load_labels_file(path: Path) -> object:
 
     try:
         text = path.read_text(encoding="utf-8-sig")
-        return json.loads(text) if path.suffix == ".json" else OmegaConf.to_container(OmegaConf.create(text))
+        if path.suffix == ".json":
+            return json.loads(text, object_pairs_hook=_to_mapping)
+        return OmegaConf.to_container(OmegaConf.create(text))
     except FileNotFoundError:
         raise LabelError(
             f"{path}: no such file; expected label2id.json, a YAML list of labels or a label map"
@@ -270,6 +272,14 @@ def load_labels_file(path: Path) -> object:
         raise LabelError(f"{path.name}: not UTF-8 ({error.reason}); save it as UTF-8") from None
     except Exception as error:  # yaml's and omegaconf's own errors share no base
         raise LabelError(f"{path.name}: cannot be read as JSON or YAML: {error}") from None
+
+
+def _to_mapping(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, _ in pairs if sum(key == other for other, _ in pairs) > 1)
+        raise ValueError(f"{twice!r} stands twice; keep one")
+    return found
 
 
 def _labels_in_order(content: object) -> tuple[str, ...]:

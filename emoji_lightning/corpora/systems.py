@@ -2,6 +2,7 @@
 
 import os
 import posixpath
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,8 +13,11 @@ from emoji_lightning.errors import ConfigError, ManifestError, join_problems
 from emoji_lightning.manifest import read_manifest
 from emoji_lightning.manifest.audio_folder import find_metadata
 from emoji_lightning.manifest.checks import canonicalize
-from emoji_lightning.manifest.folders import AUDIO_SUFFIXES
+from emoji_lightning.manifest.folders import list_audio
 from emoji_lightning.manifest.readers import read_rows
+
+# A metadata file with such a column is meant to say which file voices which text.
+_NAMES_TEXTS = re.compile(r"(.*[_ ])?(id|key)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ def find_recordings(system: System, ids: Sequence[str]) -> Recordings:
     Raises:
         ManifestError: There is no audio, the metadata is wrong, or several files voice one text; all of these at once.
     """
-    files = sorted(_iterate_audio(system.folder))
+    files = list_audio(system.folder)
     if not files:
         raise ManifestError(
             f"--audio {system.name}: the folder holds no audio; expected files named by the ids of the texts, such as "
@@ -142,22 +146,20 @@ def _parse(word: str) -> System:
     return System(name or placed.name, placed)
 
 
-def _iterate_audio(folder: Path) -> Iterator[str]:
-    """Yield the audio files below a folder as paths relative to it, in no order."""
-    for parent, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        below = os.path.relpath(parent, folder)
-        for file in files:
-            if not file.startswith(".") and posixpath.splitext(file)[1].lower() in AUDIO_SUFFIXES:
-                yield posixpath.normpath(posixpath.join(below, file))
-
-
 def _read_metadata(system: System) -> dict[str, str] | None:
-    """Return the audio of each id, relative to the folder; None where no `metadata.*` with both columns is there."""
+    """Return the audio of each id, relative to the folder; None where no `metadata.*` says so."""
     path = find_metadata(system.folder)
     try:
-        if path is None or not {"id", "audio"} <= set(canonicalize(read_rows(path).table).column_names):
+        if path is None:
             return None
+        found = canonicalize(read_rows(path).table).column_names
+        if not {"id", "audio"} <= set(found):
+            if not any(_NAMES_TEXTS.fullmatch(name) for name in found):
+                return None  # it tells other things of the files
+            raise ManifestError(
+                f"{path.name}: found columns {found}; expected id and audio, to say which file voices which text; "
+                "rename them, or remove the file to have audio found by its name"
+            )
         manifest = read_manifest(path)
         if manifest.has("start") or manifest.has("end"):
             raise ManifestError(f"{path.name}: has segments (start, end); expected a file per text, cut them out first")

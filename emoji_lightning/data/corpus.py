@@ -160,8 +160,9 @@ def _splits(
     if not manifest.has("label"):
         return np.full(len(manifest), "", dtype="<U5")
     if manifest.has("fold"):
+        first = min((each for each in _read_folds(manifest) if each is not None), default=0)
         raise SplitError(
-            f"{manifest.source.name} has a column 'fold' and none 'split'; say which fold is test: --data.fold 0"
+            f"{manifest.source.name} has a column 'fold' and none 'split'; say which fold is test: --data.fold {first}"
         )
     split = split_balanced(
         codes,

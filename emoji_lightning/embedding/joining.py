@@ -39,6 +39,7 @@ def _absent_message(manifest: Manifest, store: EmbeddingStore, absent: list[int]
     problems = join_problems([f"{manifest.where(row)}: no embedding of {ids[row]!r}" for row in absent], limit=10)
     return (
         f"{problems}\n{len(absent)} of {len(manifest)} utterances have no embedding in {store.path}. Run "
-        f"`emoji-lightning embed {manifest.source} --store {store.path} --encoder {store.spec.encoder}` "
-        "(it does only what is missing), or leave them out with --data.missing drop"
+        f"`emoji-lightning embed MANIFEST --store {store.path} --encoder {store.spec.encoder}` with the manifest that "
+        "you gave here, and its --column and --audio-root if it has them (it does only what is missing), or leave them "
+        "out with --data.missing drop"
     )

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from emoji_lightning.errors import ManifestError
 from emoji_lightning.manifest.columns import ColumnNames
-from emoji_lightning.manifest.folders import AUDIO_SUFFIXES
+from emoji_lightning.manifest.folders import list_audio
 from emoji_lightning.manifest.problems import Problem
 from emoji_lightning.manifest.rows import AUDIO_ALIASES, SUFFIXES, RawManifest, concat
 
@@ -157,9 +157,7 @@ def _describe_place(path: str, split: str, *, below_splits: bool) -> str:
 
 def _list_audio(folder: Path) -> tuple[list[str], list[Problem]]:
     """Return the audio files below a folder, none of them hidden, and those whose names are no text."""
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file())
-    audio = [path.relative_to(folder).as_posix() for path in found]
-    audio = [path for path in audio if not path.startswith(".") and "/." not in path]
+    audio = list_audio(folder)
     broken = {path for path in audio if not path.isascii() and any("\udc80" <= char <= "\udcff" for char in path)}
     problems = [(0, f"file name {os.fsencode(path)!r} is not UTF-8; rename it, e.g. with convmv") for path in broken]
     return [path for path in audio if path not in broken], problems

@@ -49,7 +49,7 @@ def read_csv(path: Path, names: ColumnNames) -> RawManifest:
 
 def _find_delimiter(file: IO[str], path: Path) -> str:
     """Return tab for `.tsv`; else what the header uses most: `,`, or `;` and tab as spreadsheets write them."""
-    header = file.readline()
+    header = next((line for line in file if line.strip()), "")
     file.seek(0)
     if path.suffix.lower() == ".tsv":
         return "\t"

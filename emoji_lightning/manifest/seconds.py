@@ -9,10 +9,10 @@ import pyarrow.compute as pc
 
 from emoji_lightning.manifest.problems import Problem
 
-# What pandas writes for a Timedelta, and audformat with it; nanoseconds at most.
+# What pandas writes for a Timedelta, and audformat with it; nanoseconds at most, days alone where all are whole days.
 _TIMEDELTA = (
-    r"^(?:(?P<days>\d{1,5}) days? )?(?P<hours>\d{1,2}):(?P<minutes>\d{2}):(?P<seconds>\d{2})"
-    r"(?:\.(?P<fraction>\d{1,9}))?$"
+    r"^(?:(?P<days>\d{1,5}) days?(?: |$))?(?:(?P<hours>\d{1,2}):(?P<minutes>\d{2}):(?P<seconds>\d{2})"
+    r"(?:\.(?P<fraction>\d{1,9}))?)?$"
 )
 _NOTHING = ("", "NaT")
 _EXPECTED = "expected seconds as a number from 0 on, or a duration such as 0 days 00:00:01.5"

@@ -232,7 +232,11 @@ class Manifest:
     def _describe_missing(self, name: str) -> str:
         wanted = (name, *AUDIO_ALIASES) if name == "audio" else (name,)
         near = [each for want in wanted for each in difflib.get_close_matches(want, self.table.column_names, n=1)]
-        cure = f"rename {near[0]!r} to {name!r}" if near else f"add {name!r} or rename the column that holds it"
+        cure = (
+            f"rename {near[0]!r} to {name!r}, or give --column {name}={near[0]}"
+            if near
+            else f"add {name!r} or rename the column that holds it, or give --column {name}=ITS_NAME"
+        )
         return f"{self.source.name}: no column {name!r}; found columns {self.table.column_names}; {cure}"
 
     def _list_lines(self, rows: Sequence[int]) -> str:

@@ -13,9 +13,12 @@ def read_text_file(path: Path) -> str:
         ManifestError: It is not UTF-8; names the line and the byte.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise ManifestError(describe_encoding(path)) from None
+    if "\0" in text:
+        raise ManifestError(f"{path.name}: holds NUL bytes, as UTF-16 does; save it as UTF-8")
+    return text
 
 
 def describe_encoding(path: Path) -> str:

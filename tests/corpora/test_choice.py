@@ -9,13 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tts_folders import read_dropped, write_texts, write_wav
 
-from emoji_lightning.corpora import systems as systems_module
 from emoji_lightning.corpora.choice import Candidate, choose
 from emoji_lightning.corpora.scan import AudioFacts
 from emoji_lightning.corpora.systems import parse_systems
 from emoji_lightning.corpora.voiced import voice_texts
 from emoji_lightning.errors import AudioError, ManifestError
-from emoji_lightning.manifest import read_manifest
+from emoji_lightning.manifest import folders, read_manifest
 
 FACTS = AudioFacts(1.0, 8000, 1, "WAV", "PCM_16", "", "", 0.1, -20.0, 0.0, 0.0, 0.0, 0.0)
 # What a system did with a text: no file, one that cannot be decoded, a good one.
@@ -75,8 +74,8 @@ def test_no_text_is_lost_whatever_the_order_of_the_folders(plan: dict[str, tuple
         lost = {each["id"] for each in read_dropped(folder / "corpus.dropped.csv") if "kept from" not in each["reason"]}
         assert lost == plan.keys() - expected.keys()
         written = {file: file.read_bytes() for file in folder.glob("corpus*")}
-        listed = systems_module._iterate_audio
-        patch.setattr(systems_module, "_iterate_audio", lambda where: sorted(listed(where), reverse=True))
+        walk = folders._walk
+        patch.setattr(folders, "_walk", lambda *where: sorted(walk(*where), reverse=True))
         voice_texts(texts, systems, output=folder / "corpus.csv")
         assert written == {file: file.read_bytes() for file in folder.glob("corpus*")}
 

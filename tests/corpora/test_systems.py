@@ -165,3 +165,25 @@ def test_names_that_are_not_utf8_are_counted_and_never_written(here: Path, texts
     assert (record["num_voiced"], record["unmatched"]) == (1, {"tts": ["\\udcff.wav", "\\udcff/b.wav"]})
     with pytest.raises(ConfigError, match=r"the path is not UTF-8 .* rename the folder"):
         parse_systems([os.fsdecode(b"tts/\xff")])
+
+
+@pytest.mark.parametrize("header", ["id,wav", "ID,Audio", "text_id,file_name"])
+def test_metadata_that_names_texts_otherwise_is_refused(here: Path, texts: Manifest, header: str) -> None:
+    voice(here / "tts", "ab")
+    (here / "tts/metadata.csv").write_text(f"{header}\na,b.wav\nb,a.wav\n")
+    with pytest.raises(
+        ManifestError, match=r"--audio tts: metadata.csv: found columns .*; expected id and audio"
+    ):
+        find_recordings(parse_systems(["tts"])[0], texts.ids)
+
+
+def test_links_to_folders_are_followed_but_for_those_that_lead_back(here: Path, texts: Manifest) -> None:
+    voice(here / "disk", "ab")
+    (here / "tts").mkdir()
+    (here / "tts/joy").symlink_to(here / "disk")
+    (here / "tts/round").symlink_to(here / "tts")
+    found = find_recordings(parse_systems(["tts"])[0], texts.ids)
+    assert {name: Path(path).relative_to(here).as_posix() for name, path in found.by_id.items()} == {
+        "a": "tts/joy/a.wav",
+        "b": "tts/joy/b.wav",
+    }

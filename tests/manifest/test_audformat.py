@@ -94,7 +94,14 @@ def write_timedelta(nanoseconds: int) -> str:
     return f"{days} days {seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{fraction:09}"
 
 
-@pytest.mark.parametrize("text", ["-1 days +23:59:59", "0 days", "1.5 s", "0 days 00:00:01,5", "1:2"])
+def test_whole_days_are_written_without_a_time(tmp_path: Path) -> None:
+    # As pandas does where no time of the column has one: all segments begin at 0.
+    manifest = read_csv(tmp_path, "file,start,end\na.wav,0 days,0 days 00:00:00.5\nb.wav,0 days,1 days\n")
+    assert manifest.seconds("start") == [0.0, 0.0]
+    assert manifest.seconds("end") == [0.5, 86_400.0]
+
+
+@pytest.mark.parametrize("text", ["-1 days +23:59:59", "0 day 1", "days", "1.5 s", "0 days 00:00:01,5", "1:2"])
 def test_what_is_no_duration_is_named(tmp_path: Path, text: str) -> None:
     with pytest.raises(ManifestError, match=r"^labels\.csv:2: end is '.*'; expected seconds as a number from 0 on, or"):
         read_csv(tmp_path, f'file,end\na.wav,"{text}"\n')

@@ -254,3 +254,15 @@ def test_the_delimiter_is_what_the_header_uses_most(tmp_path: Path) -> None:
     assert manifest.table.column_names == ["audio", "label", "heard, by"]
     single = read_manifest(write(tmp_path, "audio\nb c,d.wav\n", "one.tsv"))
     assert single.column("audio") == ["b c,d.wav"]
+
+
+def test_a_blank_line_before_the_header_hides_no_delimiter(tmp_path: Path) -> None:
+    write(tmp_path, "\naudio;label\na.wav;joy\n")
+    assert as_rows(read_manifest(tmp_path / "labels.csv")) == [{"audio": "a.wav", "label": "joy"}]
+
+
+@pytest.mark.parametrize("name", ["train.emo", "wav.scp"])
+def test_nul_bytes_are_told_as_what_they_are(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes("a joy\nb sad\n".encode("utf-16-le"))
+    with pytest.raises(ManifestError, match=rf"^{name}: holds NUL bytes, as UTF-16 does; save it as UTF-8"):
+        read_manifest(tmp_path / name)

@@ -44,7 +44,9 @@ def run(options: argparse.Namespace) -> None:
 
     output = Path(options.output)
     systems = parse_systems(options.audio)
-    texts, _ = read_table(options, options.texts)
+    texts, label_set = read_table(options, options.texts)
+    if label_set is not None:
+        texts.encode_labels(label_set)
     last = read_last(output)
     record = voice_texts(texts, systems, output=output, keep=options.keep, progress=True)
     render_record(record, output, describe_changes(last, read_last(output) or {}, output.name))

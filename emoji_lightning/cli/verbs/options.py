@@ -46,8 +46,6 @@ def read_table(
     manifest = read_manifest(path, audio_root=vars(options).get("audio_root"), columns=columns)
     if isinstance(labels, LabelMap):
         return manifest.map_labels(labels), None
-    if labels is not None and manifest.has("label"):
-        manifest.encode_labels(labels)  # labels outside the set are an error in every verb
     return manifest, labels
 
 
@@ -55,8 +53,11 @@ def read_mappings(
     options: argparse.Namespace, remembered: Mapping[str, Any]
 ) -> "tuple[dict[str, str], LabelSet | LabelMap | None]":
     """Return the columns and the labels that the options name, or else those of an earlier run."""
+    from emoji_lightning.errors import ManifestError
     from emoji_lightning.label_map import parse_labels, read_labels
 
+    if len(dict(options.column)) < len(options.column):
+        raise ManifestError(f"--column {', '.join('='.join(pair) for pair in options.column)}: each name of ours once")
     columns = dict(options.column) or dict(remembered.get("columns", {}))
     if vars(options).get("labels"):
         return columns, read_labels(options.labels)
