@@ -171,9 +171,7 @@ def test_names_that_are_not_utf8_are_counted_and_never_written(here: Path, texts
 def test_metadata_that_names_texts_otherwise_is_refused(here: Path, texts: Manifest, header: str) -> None:
     voice(here / "tts", "ab")
     (here / "tts/metadata.csv").write_text(f"{header}\na,b.wav\nb,a.wav\n")
-    with pytest.raises(
-        ManifestError, match=r"--audio tts: metadata.csv: found columns .*; expected id and audio"
-    ):
+    with pytest.raises(ManifestError, match=r"--audio tts: metadata.csv: found columns .*; expected id and audio"):
         find_recordings(parse_systems(["tts"])[0], texts.ids)
 
 
