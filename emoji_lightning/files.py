@@ -1,10 +1,11 @@
-"""Files appear whole or not at all."""
+"""Files appear whole or not at all, and JSON is read whole or not at all."""
 
 import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from time import time
+from typing import Any
 from uuid import uuid4
 
 _TEMPORARY = ".tmp"
@@ -45,3 +46,19 @@ def sweep(folder: Path) -> None:
         with suppress(OSError):  # another run may sweep, too
             if time() - file.stat().st_mtime > _ABANDONED_S:
                 file.unlink()
+
+
+def refuse_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make a dict of a JSON object; to be the `object_pairs_hook` of `json.loads`, which would keep the last value.
+
+    Args:
+        pairs: Keys and values of the object as they stand.
+
+    Raises:
+        ValueError: A key stands twice; names it.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"key {next(key for key in found if keys.count(key) > 1)!r} stands twice; rename or drop one")
+    return found

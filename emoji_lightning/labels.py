@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from emoji_lightning.code_pages import LOST_BYTES, bytes_behind, repair_encoding
 from emoji_lightning.errors import LabelError, join_problems
+from emoji_lightning.files import refuse_duplicate_keys
 
 NONE = "<none>"
 """The label of an utterance that calls for no emoji."""
@@ -260,7 +261,7 @@ def load_labels_file(path: Path) -> object:
     try:
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix == ".json":
-            return json.loads(text, object_pairs_hook=_to_mapping)
+            return json.loads(text, object_pairs_hook=refuse_duplicate_keys)
         return OmegaConf.to_container(OmegaConf.create(text))
     except FileNotFoundError:
         raise LabelError(
@@ -272,14 +273,6 @@ def load_labels_file(path: Path) -> object:
         raise LabelError(f"{path.name}: not UTF-8 ({error.reason}); save it as UTF-8") from None
     except Exception as error:  # yaml's and omegaconf's own errors share no base
         raise LabelError(f"{path.name}: cannot be read as JSON or YAML: {error}") from None
-
-
-def _to_mapping(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        twice = next(key for key, _ in pairs if sum(key == other for other, _ in pairs) > 1)
-        raise ValueError(f"{twice!r} stands twice; keep one")
-    return found
 
 
 def _labels_in_order(content: object) -> tuple[str, ...]:

@@ -72,5 +72,5 @@ def test_a_map_that_cannot_be_meant_is_refused(tmp_path: Path, text: str, messag
 
 
 def test_a_key_that_stands_twice_is_refused_in_json_too(tmp_path: Path) -> None:
-    with pytest.raises(LabelError, match=r"map.json: cannot be read as JSON or YAML: 'joy' stands twice; keep one"):
+    with pytest.raises(LabelError, match=r"map.json: cannot be read as JSON or YAML: key 'joy' stands twice; rename"):
         read_labels(write(tmp_path, '{"joy": "a", "sad": "b", "joy": null}', "map.json"))

@@ -5,9 +5,10 @@ import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from emoji_lightning.errors import ManifestError
+from emoji_lightning.files import refuse_duplicate_keys
 from emoji_lightning.manifest.columns import ColumnNames
 from emoji_lightning.manifest.json_blocks import BlockParser
 from emoji_lightning.manifest.json_keys import name_keys, take_offsets
@@ -81,7 +82,7 @@ def _parse_objects(
     if all(text[0] == "{" and text[-1] == "}" for text in texts):
         try:
             # One call for all is twice as fast as one per line; what is wrong is then looked for line by line.
-            rows = json.loads(f"[{','.join(texts)}]", object_pairs_hook=_to_object)
+            rows = json.loads(f"[{','.join(texts)}]", object_pairs_hook=refuse_duplicate_keys)
             if len(rows) == len(texts):
                 return rows, list(lines)
         except (ValueError, RecursionError):
@@ -92,7 +93,7 @@ def _parse_objects(
 
 def _parse_object(text: str, line: int, problems: list[Problem]) -> dict[str, object] | None:
     try:
-        row = json.loads(text, object_pairs_hook=_to_object)
+        row = json.loads(text, object_pairs_hook=refuse_duplicate_keys)
     except json.JSONDecodeError as error:
         problems.append((line, f"not JSON ({error.msg} at column {error.colno}); expected one object per line"))
         return None
@@ -103,14 +104,6 @@ def _parse_object(text: str, line: int, problems: list[Problem]) -> dict[str, ob
         return row
     problems.append((line, f'found a {type(row).__name__}; expected an object such as {{"audio": "a.wav"}}'))
     return None
-
-
-def _to_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    row = dict(pairs)
-    if len(row) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"key {next(key for key in row if keys.count(key) > 1)!r} stands twice; rename one")
-    return row
 
 
 def _to_columns(rows: Sequence[Mapping[str, object]]) -> dict[str, Sequence[object]]:
