@@ -48,20 +48,32 @@ def group_rows(columns: Mapping[str, Sequence[str]]) -> Groups:
     ]
     starts = np.cumsum([0, *(len(column.dictionary) for column in encoded)])
     nodes = [np.asarray(column.indices) + start for column, start in zip(encoded, starts, strict=False)]
-    return _connect(named, nodes)
+    edges = np.concatenate([np.column_stack([nodes[0], others]) for others in nodes[1:]])
+    components = connect_nodes(named, edges)
+    return Groups(components.names, components.of_row[nodes[0]])
 
 
-def _connect(names: Sequence[str], nodes: Sequence[Ints]) -> Groups:
-    """Return the components of a graph in which each row ties its values, one node of each column."""
+def connect_nodes(names: Sequence[str], edges: Ints) -> Groups:
+    """Group the nodes of a graph into its connected components, each named by the smallest name in it.
+
+    Args:
+        names: Name of each of V nodes, all different.
+        edges: Pairs of nodes that belong together, shape (E, 2).
+
+    Returns:
+        The components; rows are the nodes.
+
+    >>> connect_nodes(["b", "c", "a"], np.array([[0, 1]])).names
+    ['b', 'a']
+    """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    first = np.concatenate([nodes[0]] * (len(nodes) - 1))
-    others = np.concatenate(nodes[1:])
-    graph = coo_array((np.ones(len(first), dtype=np.int8), (first, others)), shape=(len(names), len(names)))
+    weights = np.ones(len(edges), dtype=np.int8)
+    graph = coo_array((weights, (edges[:, 0], edges[:, 1])), shape=(len(names), len(names)))
     count, component = connected_components(graph.tocsr(), directed=False)
     by_name = sorted(range(len(names)), key=names.__getitem__, reverse=True)
     smallest = [""] * count
     for node in by_name:
         smallest[component[node]] = names[node]
-    return Groups(smallest, component[nodes[0]].astype(np.int64))
+    return Groups(smallest, component.astype(np.int64))

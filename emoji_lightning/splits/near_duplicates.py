@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from emoji_lightning.splits.grouping import connect_nodes
+
 SIMILARITY = 0.98
 """Cosine of standardised embeddings from which two utterances count as near duplicates."""
 
@@ -37,16 +39,8 @@ def find_pairs(
 
 def connect_pairs(pairs: NDArray[np.int64], ids: Sequence[str]) -> list[str]:
     """Name the component of each of N rows that pairs (P, 2) tie: the smallest id in it, its own where it is alone."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    graph = coo_array((np.ones(len(pairs), dtype=np.int8), (pairs[:, 0], pairs[:, 1])), shape=(len(ids), len(ids)))
-    count, component = connected_components(graph.tocsr(), directed=False)
-    smallest: list[str | None] = [None] * count
-    for row, name in enumerate(ids):
-        other = smallest[component[row]]
-        smallest[component[row]] = name if other is None else min(other, name)
-    return [smallest[each] or "" for each in component.tolist()]
+    groups = connect_nodes(ids, pairs)
+    return [groups.names[each] for each in groups.of_row.tolist()]
 
 
 def _standardize(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
