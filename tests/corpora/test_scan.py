@@ -369,13 +369,13 @@ def test_ctrl_c_leaves_the_rest_undone(tmp_path: Path, monkeypatch: pytest.Monke
     def interrupt(segments: list[Segment]) -> list[AudioFacts | AudioError]:
         begun.append(len(begun))
         if len(begun) == 3:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt("while the third file is read")
         if len(begun) > 3:
             time.sleep(0.1)
         return [AudioError("not read")]
 
     monkeypatch.setattr(scan, "scan_file", interrupt)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match="while the third file is read"):
         scan_audio([path.with_name(f"{number}.wav") for number in range(1_000)], workers=1)
     assert len(begun) < 12
 
