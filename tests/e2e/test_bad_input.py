@@ -15,22 +15,6 @@ Run = Callable[..., str]
 LABELS = ("anger", "joy", "sad")
 
 
-@pytest.fixture
-def fails(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the program, demand exit code 2 and no traceback, return the error text."""
-
-    def run(*words: object) -> str:
-        capsys.readouterr()
-        with pytest.raises(SystemExit, match="2"):
-            main([str(word) for word in words])
-        error = capsys.readouterr().err
-        assert error.startswith("error: ")
-        assert "Traceback" not in error
-        return error
-
-    return run
-
-
 def write_tone(path: Path, *, seconds: float = 0.5, frequency: float = 220.0) -> None:
     time = np.arange(int(16_000 * seconds)) / 16_000
     path.parent.mkdir(parents=True, exist_ok=True)

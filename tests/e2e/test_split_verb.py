@@ -31,19 +31,6 @@ def corpus(tmp_path: Path) -> Path:
     return folder / "labels.csv"
 
 
-@pytest.fixture
-def fails(capsys: pytest.CaptureFixture[str]) -> Run:
-    def run(*words: object) -> str:
-        capsys.readouterr()
-        with pytest.raises(SystemExit, match="2"):
-            main([str(word) for word in words])
-        error = capsys.readouterr().err
-        assert "Traceback" not in error
-        return error
-
-    return run
-
-
 def split(corpus: Path, *more: object) -> None:
     output = corpus.parent.parent / "split.csv"
     columns = ("--column", "audio=wav", "--column", "label=emotion")
