@@ -12,7 +12,7 @@ from emoji_lightning.audio import load_waveform
 from emoji_lightning.bundle.bundle import Bundle, read_bundle
 from emoji_lightning.embedding.encoder import Encoder, load_encoder
 from emoji_lightning.errors import AudioError, CheckpointError
-from emoji_lightning.manifest.folders import AUDIO_SUFFIXES
+from emoji_lightning.manifest.folders import AUDIO_SUFFIXES, list_audio
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def _check_encoder(bundle: Bundle, encoder: Encoder) -> None:
 
 
 def find_audio(paths: Sequence[str | Path]) -> Iterator[Path]:
-    """Yield the named files, and the audio files in named folders (by suffix, sorted).
+    """Yield the named files, and the audio files in named folders as `list_audio` finds them.
 
     Raises:
         AudioError: A path does not exist or a folder holds no audio file.
@@ -128,7 +128,7 @@ def find_audio(paths: Sequence[str | Path]) -> Iterator[Path]:
         if not path.is_dir():
             yield path
             continue
-        found = sorted(file for file in path.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES)
+        found = list_audio(path)
         if not found:
             raise AudioError(f"{path}: no audio file in this folder; expected one of {sorted(AUDIO_SUFFIXES)}")
-        yield from found
+        yield from (path / name for name in found)
