@@ -15,7 +15,7 @@ from emoji_lightning.corpora.voiced_record import Dropped, describe_corpus, drop
 from emoji_lightning.errors import AudioError, ConfigError, ManifestError, join_problems
 from emoji_lightning.manifest import Manifest
 from emoji_lightning.manifest.audio_places import record_path
-from emoji_lightning.manifest.writers import check_suffix
+from emoji_lightning.manifest.writers import check_suffix, find_overwritten
 
 _IN_THE_WAY = {
     "audio": "the audio comes from --audio (file_name, audio_filepath and path mean audio, too)",
@@ -86,9 +86,8 @@ def _check_options(texts: Manifest, systems: Sequence[System], output: Path, kee
         raise ConfigError("no folder of audio; expected at least one system")
     if output.is_dir():
         raise ConfigError(f"{output}: --output is a folder; expected a file, such as {output / 'manifest.csv'}")
-    for written in (output, record_path(output), dropped_path(output)):
-        if written.exists() and written.samefile(texts.source):
-            raise ConfigError(f"{output}: --output would replace {written.name}, the table of texts; give another file")
+    if replaced := find_overwritten((output, record_path(output), dropped_path(output)), [texts.source]):
+        raise ConfigError(f"{output}: --output would replace {replaced.name}, the table of texts; give another file")
     if output.stem == "metadata" and output.parent.resolve() in [system.folder.resolve() for system in systems]:
         raise ConfigError(
             f"{output}: there {output.name} says which file voices which text; give --output another name or folder"

@@ -16,11 +16,11 @@ from emoji_lightning.errors import LabelError, SplitError, join_problems
 from emoji_lightning.label_map import LabelMap, read_labels
 from emoji_lightning.labels import LabelSet
 from emoji_lightning.manifest import Manifest, read_manifest
+from emoji_lightning.manifest.split_names import SPLITS as SPLITS  # the datamodule takes it from here
 from emoji_lightning.splits.balance import split_balanced
 from emoji_lightning.splits.evidence import Evidence
 from emoji_lightning.splits.options import SplitOptions
 
-SPLITS = ("train", "dev", "test")
 UNLABELLED = -1
 
 

@@ -16,17 +16,12 @@ from emoji_lightning.manifest.columns import ColumnNames
 from emoji_lightning.manifest.folders import list_audio
 from emoji_lightning.manifest.problems import Problem
 from emoji_lightning.manifest.rows import AUDIO_ALIASES, SUFFIXES, RawManifest, concat
+from emoji_lightning.manifest.split_names import SPLIT_KEYWORDS
 
 METADATA = "metadata"
 
-# Source: SPLIT_KEYWORDS and NON_WORDS_CHARS in data_files.py of github.com/huggingface/datasets
-_SPLITS = {
-    "train": ("train", "training"),
-    "dev": ("validation", "valid", "dev", "val"),
-    "test": ("test", "testing", "eval", "evaluation"),
-}
-_KEYWORDS = {keyword: split for split, keywords in _SPLITS.items() for keyword in keywords}
-_SPLIT_FOLDER = re.compile(rf"(?:.*[-._ 0-9])?({'|'.join(_KEYWORDS)})(?:[-._ 0-9].*)?")
+# Source: NON_WORDS_CHARS in data_files.py of github.com/huggingface/datasets
+_SPLIT_FOLDER = re.compile(rf"(?:.*[-._ 0-9])?({'|'.join(SPLIT_KEYWORDS)})(?:[-._ 0-9].*)?")
 
 Reader = Callable[[Path, ColumnNames], RawManifest]
 
@@ -124,7 +119,7 @@ def _find_split(path: str) -> tuple[str, str]:
     """Return the split whose folder a path begins with, directly or below `data/`, and the path in that folder."""
     folder, _, rest = path.removeprefix("data/").partition("/")
     match = _SPLIT_FOLDER.fullmatch(folder) if rest or path.endswith("/") else None
-    return (_KEYWORDS[match[1]], rest) if match else ("", path)
+    return (SPLIT_KEYWORDS[match[1]], rest) if match else ("", path)
 
 
 def _read_label_folders(folder: Path, names: ColumnNames) -> RawManifest:

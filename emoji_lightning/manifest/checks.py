@@ -7,13 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from emoji_lightning.manifest.rows import AUDIO_ALIASES, TEXT_COLUMNS, TIME_COLUMNS
-
-SPLITS = ("train", "dev", "test")
-_SPLIT_NAMES = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("dev", "val", "valid", "validation", "development"), "dev"),
-    **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
-}
+from emoji_lightning.manifest.split_names import SPLIT_NAMES, SPLITS
 
 RowProblem = tuple[int, str]
 """Row, from 0 on, and what is wrong there."""
@@ -43,7 +37,7 @@ def canonicalize(table: pa.Table) -> pa.Table:
 def _canonicalize_splits(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Give the names that others use for splits ours: `validation` is `dev`."""
     distinct = pc.unique(column)
-    ours = [_SPLIT_NAMES.get(value.lower(), value) for value in distinct.to_pylist()]
+    ours = [SPLIT_NAMES.get(value.lower(), value) for value in distinct.to_pylist()]
     return pa.chunked_array(
         [pa.array(ours, pa.string()).take(pc.index_in(column, value_set=distinct).combine_chunks())]
     )

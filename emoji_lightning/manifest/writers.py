@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -25,6 +25,12 @@ def check_suffix(path: Path) -> None:
     """
     if path.suffix.lower() not in SUFFIXES:
         raise ManifestError(f"{path.name}: cannot write format {path.suffix!r}; expected one of {', '.join(SUFFIXES)}")
+
+
+def find_overwritten(written: Iterable[Path], read: Sequence[Path]) -> Path | None:
+    """Return the first file to be written that is, under whatever name, one of those that are read."""
+    there = [path for path in read if path.exists()]
+    return next((path for path in written if path.exists() and any(map(path.samefile, there))), None)
 
 
 def write_table(table: pa.Table, path: Path) -> None:

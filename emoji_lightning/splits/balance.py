@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emoji_lightning.errors import SplitError, join_problems
+from emoji_lightning.manifest.split_names import SPLITS
 from emoji_lightning.splits.group_problem import Codes, GroupProblem, Ints
 from emoji_lightning.splits.group_search import assign_groups
 from emoji_lightning.splits.grouping import Groups
 from emoji_lightning.splits.hashing import hash_texts
 
-SPLITS = ("train", "dev", "test")
 _NEW = -1
 """Code of a row that no earlier split has put anywhere."""
 

@@ -1,10 +1,13 @@
 """What is asked of a split."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from emoji_lightning.errors import SplitError
+from emoji_lightning.label_map import LabelMap
+from emoji_lightning.labels import LabelSet
 from emoji_lightning.splits.near_duplicates import SIMILARITY
 
 
@@ -35,7 +38,7 @@ class SplitOptions:
     @classmethod
     def of(cls, *given: Mapping[str, Any]) -> "SplitOptions":
         """Take each option from the first mapping that has it and does not say None, or else the default."""
-        names = [field.name for field in fields(cls)]
+        names = [each.name for each in fields(cls)]
         return cls(**{name: each[name] for each in reversed(given) for name in names if each.get(name) is not None})
 
     def describe(self) -> dict[str, Any]:
@@ -67,6 +70,26 @@ class AuditOptions:
         """Check what needs no data."""
         if not 0 < self.similarity <= 1:
             raise SplitError(f"--similarity is {self.similarity}; expected a cosine above 0, at most 1")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the table that is split was read.
+
+    Args:
+        columns: Our column name -> the table's.
+        labels: The label set or the map that its labels were read by.
+        files: Files that were read beside it.
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    labels: LabelSet | LabelMap | None = None
+    files: Sequence[Path] = ()
+
+    def describe(self) -> dict[str, Any]:
+        """Return `columns` and `labels` as the record keeps them for --update."""
+        kept = dict(self.labels.labels) if isinstance(self.labels, LabelMap) else list(self.labels or ())
+        return ({"columns": dict(self.columns)} if self.columns else {}) | ({"labels": kept} if kept else {})
 
 
 def _whole(size: float) -> float:

@@ -1,7 +1,7 @@
 """Manifest -> the same manifest with a column `split` or `fold`, and the record of how it came about."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,8 +14,9 @@ from emoji_lightning.errors import EmojiLightningError, SplitError
 from emoji_lightning.labels import LabelSet, normalize_label
 from emoji_lightning.manifest import Manifest
 from emoji_lightning.manifest.audio_places import record_path
-from emoji_lightning.manifest.writers import check_suffix
-from emoji_lightning.splits.balance import SPLITS, split_balanced
+from emoji_lightning.manifest.split_names import SPLITS
+from emoji_lightning.manifest.writers import check_suffix, find_overwritten
+from emoji_lightning.splits.balance import split_balanced
 from emoji_lightning.splits.earlier import (
     Earlier,
     check_earlier,
@@ -27,7 +28,7 @@ from emoji_lightning.splits.earlier import (
 from emoji_lightning.splits.evidence import Evidence
 from emoji_lightning.splits.folds import make_folds
 from emoji_lightning.splits.leakage import LEAKS, Codes, Placement, judge
-from emoji_lightning.splits.options import AuditOptions, SplitOptions
+from emoji_lightning.splits.options import AuditOptions, Reading, SplitOptions
 
 
 class _Made(NamedTuple):
@@ -47,8 +48,8 @@ def split_manifest(
     *,
     output: str | Path,
     audit: AuditOptions | None = None,
-    earlier: Earlier | None = None,
-    reading: Mapping[str, Any] | None = None,
+    update: bool = False,
+    reading: Reading | None = None,
 ) -> dict[str, Any]:
     """Split a manifest, audit the result, and write it with its record `OUTPUT.json`.
 
@@ -58,8 +59,8 @@ def split_manifest(
         options: Sizes or folds, groups, seed.
         output: New manifest; `.csv .tsv .jsonl .parquet`.
         audit: What is looked at beside the table, and which leaks are accepted.
-        earlier: A split whose utterances keep their place.
-        reading: How the table was read, for the record: `columns`, `labels`.
+        update: Whether `output` is an earlier split whose utterances keep their place.
+        reading: How the table was read, for the record.
 
     Returns:
         The record: version, options, counts and targets per split and label, deviation from balance, and what was
@@ -70,8 +71,9 @@ def split_manifest(
         LabelError: Labels are not in `label_set`.
         SplitError: The manifest cannot be split as asked, or there is a leak; nothing is written.
     """
-    output, audit = Path(output), audit or AuditOptions()
-    check_output(output, manifest, known=earlier is not None)
+    output, audit, reading = Path(output), audit or AuditOptions(), reading or Reading()
+    _check_output(output, manifest, known=update, others=reading.files)
+    earlier = read_earlier(output, manifest) if update else None
     manifest.require("label")
     evidence = _gather(manifest, audit)
     made = _make(evidence, label_set or manifest.infer_labels(), options, earlier)
@@ -79,7 +81,11 @@ def split_manifest(
     record = {
         "version": __version__,
         "manifest": manifest.source.name,
-        "options": {**options.describe(), **(reading or {}), **({"allow": list(audit.allow)} if audit.allow else {})},
+        "options": {
+            **options.describe(),
+            **reading.describe(),
+            **({"allow": list(audit.allow)} if audit.allow else {}),
+        },
         "num_utterances": len(manifest),
         **made.facts,
         **_audit(evidence, placement, options.columns, audit),
@@ -91,30 +97,17 @@ def split_manifest(
     return record
 
 
-def check_output(output: Path, manifest: Manifest, *, known: bool = False, others: Sequence[Path] = ()) -> None:
-    """Refuse an output that would replace what is no earlier output.
-
-    Args:
-        output: File that is to be written, and beside it its record.
-        manifest: What is split.
-        known: Whether `output` was read as an earlier split.
-        others: Further files that are read.
-
-    Raises:
-        ManifestError: The suffix is unknown.
-        SplitError: It is a folder, one of the files that are read, the metadata of the folder that is split, or a file
-            that no earlier run wrote.
-    """
+def _check_output(output: Path, manifest: Manifest, *, known: bool, others: Sequence[Path]) -> None:
+    """Refuse an output that, itself or by its record, would replace a file that is read or that no split wrote."""
     check_suffix(output)
     record = record_path(output)
     if output.is_dir():
         raise SplitError(f"{output}: --output is a folder; expected a file, such as {output / 'split.csv'}")
     folder = manifest.source if manifest.source.is_dir() else manifest.source.parent
     inputs = [manifest.source, *(folder / name for name in set(manifest.files)), *others]
-    for written in (output, record):
-        if any(written.exists() and each.exists() and written.samefile(each) for each in inputs):
-            what = "the manifest itself" if written.resolve() == manifest.source.resolve() else "a file that is read"
-            raise SplitError(f"{written}: --output is {what}, which would be replaced; give another file")
+    if replaced := find_overwritten((output, record), inputs):
+        what = "the manifest itself" if replaced.resolve() == manifest.source.resolve() else "a file that is read"
+        raise SplitError(f"{replaced}: --output is {what}, which would be replaced; give another file")
     if manifest.source.is_dir() and output.stem == "metadata" and output.resolve().is_relative_to(folder.resolve()):
         raise SplitError(f"{output}: would become the metadata of the folder that is split; give another file")
     if output.exists() and not known and not record.exists():

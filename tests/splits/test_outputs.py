@@ -29,6 +29,12 @@ def test_a_manifest_is_not_replaced_by_the_record_of_its_split(tmp_path: Path) -
         split_manifest(read_manifest(path), None, TENTHS, output=tmp_path / "x.csv")
 
 
+def test_a_manifest_is_no_earlier_split_of_itself(tmp_path: Path) -> None:
+    manifest = make_manifest(tmp_path)
+    with pytest.raises(SplitError, match=r"labels.csv: --output is the manifest itself, which would be replaced"):
+        split_manifest(manifest, None, TENTHS, output=manifest.source, update=True)
+
+
 def test_a_label_map_is_not_replaced_by_the_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_manifest(tmp_path)
     (tmp_path / "y.csv.json").write_text('{"joy": "a", "sad": "b"}')

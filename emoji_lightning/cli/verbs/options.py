@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from emoji_lightning.labels import LabelSet
     from emoji_lightning.manifest import Manifest
 
+    Mappings = tuple[dict[str, str], LabelSet | LabelMap | None]
+
 AUDIO_ROOT_HELP = "folder that audio paths are relative to, if not the manifest's"
 COLUMN_HELP = "the source's name of a column: label=emotion, audio=wav; may be given several times"
 LABELS_HELP = (
@@ -30,34 +32,38 @@ def add_table_options(parser: argparse.ArgumentParser, *, audio_root: bool = Tru
 
 
 def read_table(
-    options: argparse.Namespace, path: str, *, remembered: Mapping[str, Any] | None = None
+    options: argparse.Namespace, path: str, *, mappings: "Mappings | None" = None
 ) -> "tuple[Manifest, LabelSet | None]":
     """Read a table as the options say, its labels mapped; and the label set, if --labels is one.
 
     Args:
         options: Of the command line.
         path: The table.
-        remembered: `columns` and `labels` of an earlier run, which hold where the options say nothing.
+        mappings: Columns and labels, where `read_mappings` has read them already.
     """
     from emoji_lightning.label_map import LabelMap
     from emoji_lightning.manifest import read_manifest
 
-    columns, labels = read_mappings(options, remembered or {})
+    columns, labels = mappings or read_mappings(options)
     manifest = read_manifest(path, audio_root=vars(options).get("audio_root"), columns=columns)
     if isinstance(labels, LabelMap):
         return manifest.map_labels(labels), None
     return manifest, labels
 
 
-def read_mappings(
-    options: argparse.Namespace, remembered: Mapping[str, Any]
-) -> "tuple[dict[str, str], LabelSet | LabelMap | None]":
-    """Return the columns and the labels that the options name, or else those of an earlier run."""
+def read_mappings(options: argparse.Namespace, remembered: Mapping[str, Any] | None = None) -> "Mappings":
+    """Return the columns and the labels that the options name.
+
+    Args:
+        options: Of the command line.
+        remembered: `columns` and `labels` of an earlier run, which hold where the options say nothing.
+    """
     from emoji_lightning.errors import ManifestError
     from emoji_lightning.label_map import parse_labels, read_labels
 
     if len(dict(options.column)) < len(options.column):
         raise ManifestError(f"--column {', '.join('='.join(pair) for pair in options.column)}: each name of ours once")
+    remembered = remembered or {}
     columns = dict(options.column) or dict(remembered.get("columns", {}))
     if vars(options).get("labels"):
         return columns, read_labels(options.labels)

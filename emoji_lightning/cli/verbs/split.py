@@ -1,9 +1,8 @@
 """`split`: manifest -> balanced, group-safe, repeatable splits."""
 
 import argparse
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from emoji_lightning.cli.verbs.options import add_table_options, positive, read_mappings, read_table
 
@@ -53,10 +52,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Write the manifest with balanced, group-safe, repeatable splits, and a record of what was checked."""
-    from emoji_lightning.splits.earlier import read_earlier, read_options
-    from emoji_lightning.splits.options import SplitOptions
+    from emoji_lightning.splits.earlier import read_options
+    from emoji_lightning.splits.options import Reading, SplitOptions
     from emoji_lightning.splits.report import render_record
-    from emoji_lightning.splits.split_manifest import check_output, check_splits, split_manifest
+    from emoji_lightning.splits.split_manifest import check_splits, split_manifest
 
     _check(options)
     if options.check:
@@ -68,9 +67,8 @@ def run(options: argparse.Namespace) -> None:
     if options.update and not grows:
         print(f"no earlier split at {output}: split anew")
     remembered = read_options(output) if grows else {}
-    manifest, label_set = read_table(options, options.manifest, remembered=remembered)
-    check_output(output, manifest, known=grows, others=[Path(options.labels)] if options.labels else [])
-    earlier = read_earlier(output, manifest) if grows else None
+    mappings = read_mappings(options, remembered)
+    manifest, label_set = read_table(options, options.manifest, mappings=mappings)
     options.allow = options.allow or remembered.get("allow", [])
     record = split_manifest(
         manifest,
@@ -78,19 +76,10 @@ def run(options: argparse.Namespace) -> None:
         SplitOptions.of(_given(options), remembered),
         output=output,
         audit=_audit_options(options),
-        earlier=earlier,
-        reading=_describe_reading(options, remembered),
+        update=grows,
+        reading=Reading(*mappings, files=[Path(options.labels)] if options.labels else []),
     )
     render_record(record)
-
-
-def _describe_reading(options: argparse.Namespace, remembered: Mapping[str, Any]) -> dict[str, Any]:
-    """Return how the table was read, as the record keeps it for --update."""
-    from emoji_lightning.label_map import LabelMap
-
-    columns, labels = read_mappings(options, remembered)
-    kept = dict(labels.labels) if isinstance(labels, LabelMap) else list(labels) if labels else None
-    return ({"columns": columns} if columns else {}) | ({"labels": kept} if kept else {})
 
 
 def _check(options: argparse.Namespace) -> None:
