@@ -22,6 +22,7 @@ FLOW = [
     "embedding",
     "splits",
     "data",
+    "checkpoint",
     "model",
     "evaluation",
     "bundle",
