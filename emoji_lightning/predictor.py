@@ -1,4 +1,4 @@
-"""A bundle and audio in, labels out; needs no Lightning."""
+"""A stored head and audio in, labels out; needs no Lightning."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from emoji_lightning.audio import load_waveform
-from emoji_lightning.bundle.bundle import Bundle, read_bundle
+from emoji_lightning.checkpoint.stored_head import StoredHead, read_head
 from emoji_lightning.embedding.encoder import Encoder, load_encoder
+from emoji_lightning.embedding.hub import same_encoder
 from emoji_lightning.errors import AudioError, CheckpointError
 from emoji_lightning.manifest.folders import AUDIO_SUFFIXES, list_audio
 
@@ -40,35 +41,40 @@ class Predictor:
     '😂'
 
     Args:
-        bundle: The head and its labels.
+        head: The head and its labels.
         encoder: What makes its embeddings.
 
     Raises:
         CheckpointError: The encoder is not the one that the head was trained on.
     """
 
-    def __init__(self, bundle: Bundle, encoder: Encoder) -> None:
-        _check_encoder(bundle, encoder)
-        self.bundle = bundle
+    def __init__(self, head: StoredHead, encoder: Encoder) -> None:
+        _check_encoder(head, encoder)
+        self.head = head
         self.encoder = encoder
-        self._mlp = bundle.build_mlp()
+        self._scorer = head.build()
 
     @classmethod
     def load(cls, checkpoint: str | Path, *, encoder: str | None = None, device: str = "auto") -> "Predictor":
-        """Load a bundle and its encoder.
+        """Load a head and its encoder.
 
         Args:
-            checkpoint: A bundle's folder or its `best_classifier.pt`.
-            encoder: Name or folder of the encoder; by default the name that the bundle records.
+            checkpoint: A checkpoint of any readable layout, or its folder.
+            encoder: Name or folder of the encoder; by default the name that the checkpoint records.
             device: "auto", "cpu", "cuda" or "cuda:N", for the encoder.
         """
-        bundle = read_bundle(Path(checkpoint))
-        if encoder is None and bundle.encoder == "synthetic":
+        head = read_head(checkpoint)
+        if encoder is None and head.encoder == "synthetic":
             raise CheckpointError(
                 f"{checkpoint}: trained on the synthetic demo corpus, which no encoder makes; it cannot hear audio. "
                 "Train on your own manifest (embed, split, fit, export) and classify with that bundle"
             )
-        return cls(bundle, load_encoder(encoder or bundle.encoder, device=device))
+        if encoder is None and head.encoder is None:
+            raise CheckpointError(
+                f"{checkpoint}: does not say which encoder made its {head.architecture.input_dim}-d embeddings; give "
+                "--encoder (emotion2vec_base for 768-d ones of the published classifier)"
+            )
+        return cls(head, load_encoder(encoder or str(head.encoder), device=device))
 
     def classify(self, audio: str | Path) -> Classification:
         """Label an audio file.
@@ -82,38 +88,38 @@ class Predictor:
         except AudioError as error:
             raise AudioError(f"{audio}: {error}") from None
         probabilities = self.label_probabilities(embedding[np.newaxis])[0]
-        ranked = sorted(zip(self.bundle.label_set, probabilities.tolist(), strict=True), key=lambda pair: -pair[1])
+        ranked = sorted(zip(self.head.label_set, probabilities.tolist(), strict=True), key=lambda pair: -pair[1])
         return Classification(str(audio), tuple(ranked))
 
     @torch.inference_mode()
     def label_probabilities(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return probabilities (N, K) float32 of embeddings (N, D) float32."""
-        logits = self._mlp(torch.from_numpy(embeddings))
+        logits = self._scorer(torch.from_numpy(embeddings))
         return np.asarray(logits.softmax(dim=1).numpy(), dtype=np.float32)
 
 
-def _check_encoder(bundle: Bundle, encoder: Encoder) -> None:
-    if encoder.spec.dim != bundle.input_dim:
+def _check_encoder(head: StoredHead, encoder: Encoder) -> None:
+    spec = encoder.spec
+    if spec.dim != head.architecture.input_dim:
         raise CheckpointError(
-            f"encoder {encoder.spec.encoder} makes {encoder.spec.dim}-d embeddings, the head takes "
-            f"{bundle.input_dim}-d ones of {bundle.encoder}; give --encoder the one it was trained on"
+            f"encoder {spec.encoder} makes {spec.dim}-d embeddings, the head takes {head.architecture.input_dim}-d ones"
+            f"{f' of {head.encoder}' if head.encoder else ''}; give --encoder the one it was trained on"
         )
-    embedding = bundle.summary.get("model", {}).get("embedding", {})
-    trained_on = embedding.get("weights_sha256")
-    if trained_on is None and encoder.spec.encoder != bundle.encoder:
+    embedding = head.summary.get("model", {}).get("embedding", {})
+    trained_on = head.weights_sha256
+    if trained_on is None and head.encoder is not None and not same_encoder(spec.encoder, head.encoder):
         raise CheckpointError(
-            f"the head was trained on embeddings of {bundle.encoder}, --encoder is {encoder.spec.encoder}; "
+            f"the head was trained on embeddings of {head.encoder}, --encoder is {spec.encoder}; "
             "give --encoder the one it was trained on"
         )
-    if trained_on is not None and trained_on != encoder.spec.weights_sha256:
+    if trained_on is not None and trained_on != spec.weights_sha256:
         raise CheckpointError(
-            f"encoder {encoder.spec.encoder} has weights {str(encoder.spec.weights_sha256)[:12]}, the head was trained "
-            f"on embeddings of {bundle.encoder} with weights {str(trained_on)[:12]}; give --encoder that folder"
+            f"encoder {spec.encoder} has weights {str(spec.weights_sha256)[:12]}, the head was trained "
+            f"on embeddings of {head.encoder} with weights {trained_on[:12]}; give --encoder that folder"
         )
-
-    if embedding.get("config_sha256") not in (None, encoder.spec.config_sha256):
+    if embedding.get("config_sha256") not in (None, spec.config_sha256):
         raise CheckpointError(
-            f"encoder {encoder.spec.encoder} has another config.yaml than the one that the head was trained on; "
+            f"encoder {spec.encoder} has another config.yaml than the one that the head was trained on; "
             "give --encoder the folder as it was downloaded"
         )
 

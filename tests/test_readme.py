@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from emoji_lightning.bundle.bundle import Bundle, write_bundle
+from emoji_lightning.bundle.bundle import write_bundle
+from emoji_lightning.checkpoint.architecture import plain
+from emoji_lightning.checkpoint.stored_head import StoredHead
 from emoji_lightning.cli.main import LIGHTNING_VERBS, OWN_VERBS
 from emoji_lightning.cli.static_options import check, options_of
 from emoji_lightning.labels import LabelSet
-from emoji_lightning.model.head import plain_mlp
 
 REPOSITORY = Path(__file__).parents[1]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -57,10 +58,10 @@ def test_a_benchmark_exists(script: str) -> None:
 
 def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (example,) = [block for kind, block in BLOCKS if kind == "python"]
-    mlp = plain_mlp(input_dim=768, hidden_dim=512, num_labels=11, dropout=0.2)
-    bundle = Bundle(mlp.state_dict(), LabelSet.card(), 768, 512, 0.2, "emotion2vec_base")
-    write_bundle(bundle, tmp_path / "checkpoints" / "mine")
+    shape = plain(768, 512, 11)
+    head = StoredHead(shape, shape.build(0.2).state_dict(), LabelSet.card(), encoder="emotion2vec_base")
+    write_bundle(head, tmp_path / "checkpoints" / "mine")
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     exec(example, names)
-    torch.testing.assert_close(names["logits"], bundle.build_mlp()(torch.zeros(1, 768)))
+    torch.testing.assert_close(names["logits"], head.build()(torch.zeros(1, 768)))

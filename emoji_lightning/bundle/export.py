@@ -3,6 +3,7 @@
 import platform
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,10 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from emoji_lightning.bundle.bundle import CHECKPOINT, Bundle, read_bundle, write_bundle
+from emoji_lightning.bundle.bundle import write_bundle, write_labels, write_safetensors
+from emoji_lightning.bundle.like import LikeReport, as_stored_like, write_like
+from emoji_lightning.checkpoint.content import BUNDLE_NAME
+from emoji_lightning.checkpoint.stored_head import StoredHead, read_head
 from emoji_lightning.errors import CheckpointError
 from emoji_lightning.evaluation.metrics import Metrics, compute_metrics
-from emoji_lightning.labels import LabelSet
 from emoji_lightning.model.classifier import EmojiClassifier
 
 PARITY_TOLERANCE = 1e-5
@@ -33,6 +36,8 @@ class EvaluatedCorpus(Protocol):
     @property
     def embedding_spec(self) -> Mapping[str, object]: ...  # noqa: D102
     @property
+    def num_replayed(self) -> int: ...  # noqa: D102
+    @property
     def best_labels(self) -> NDArray[np.int64] | None: ...  # noqa: D102
 
     def rows(self, split: str) -> NDArray[np.int64]:
@@ -42,19 +47,39 @@ class EvaluatedCorpus(Protocol):
         """Return how many utterances each split has of each label."""
 
 
+@dataclass(frozen=True)
+class Exported:
+    """What was exported.
+
+    Attributes:
+        file: The checkpoint that was written.
+        metrics: Its metrics on dev and test.
+        like: What became of the other entries of the file that `--like` names.
+    """
+
+    file: Path
+    metrics: dict[str, Metrics]
+    like: LikeReport | None = None
+
+
 def export_bundle(
-    model: EmojiClassifier, corpus: EvaluatedCorpus, folder: Path, *, training: Mapping[str, Any]
-) -> dict[str, Metrics]:
+    model: EmojiClassifier,
+    corpus: EvaluatedCorpus,
+    folder: Path,
+    *,
+    training: Mapping[str, Any],
+    like: StoredHead | None = None,
+    safetensors: bool = False,
+) -> Exported:
     """Write the bundle of a trained model with its figures on dev and test.
 
     Args:
         model: The trained model.
         corpus: The corpus that it was trained on.
-        folder: Where `best_classifier.pt`, `label2id.json` and `summary.json` go.
+        folder: Where the checkpoint, `label2id.json` and `summary.json` go.
         training: Facts about the training for `summary.json`.
-
-    Returns:
-        The written head's metrics on dev and test.
+        like: The head of a file in whose layout the checkpoint is written, in place of ours.
+        safetensors: Whether `best_classifier.safetensors` is written, too.
 
     Raises:
         CheckpointError: The written head differs from the model by more than 1e-5 in a logit of dev; then nothing in
@@ -66,21 +91,34 @@ def export_bundle(
         raise CheckpointError(
             f"the trained model's {broken[0]} holds NaN or infinity; nothing was exported, train again"
         )
-    hparams = model.hparams
-    bundle = Bundle(
-        state_dict=model.head.folded_state_dict(),
-        label_set=LabelSet(tuple(model.labels)),
-        input_dim=hparams["input_dim"],
-        hidden_dim=hparams["hidden_dim"],
-        dropout=hparams["dropout"],
-        encoder=hparams["encoder"],
-    )
-    mlp, difference = _check_parity(bundle, model, _split(corpus, "dev"))
-    num_labels = len(bundle.label_set)
-    metrics = {split: _evaluate(mlp, corpus, split, num_labels=num_labels) for split in ("dev", "test")}
-    summary = summarize(bundle, corpus, metrics, training=dict(training) | {"max_logit_difference": difference})
-    write_bundle(Bundle(**{**vars(bundle), "summary": summary}), folder)
-    return metrics
+    head = model.to_stored()
+    write = _Writer(like, safetensors, epochs=training.get("epochs"))
+    scorer, difference = _check_parity(write, head, model, _split(corpus, "dev"))
+    num_labels = len(head.label_set)
+    metrics = {split: _evaluate(scorer, corpus, split, num_labels=num_labels) for split in ("dev", "test")}
+    summary = summarize(head, corpus, metrics, training=dict(training) | {"max_logit_difference": difference})
+    file, report = write(replace(head, summary=summary), folder)
+    return Exported(file, metrics, report)
+
+
+@dataclass(frozen=True)
+class _Writer:
+    """Writes a head in the layout that was asked for."""
+
+    like: StoredHead | None
+    safetensors: bool
+    epochs: int | None
+
+    def __call__(self, head: StoredHead, folder: Path) -> tuple[Path, LikeReport | None]:
+        """Return the checkpoint that was written, and what became of the entries of the file it is laid out like."""
+        if self.like is None:
+            write_bundle(head, folder, safetensors=self.safetensors)
+            return folder / BUNDLE_NAME, None
+        report = write_like(head, self.like, folder, epochs=self.epochs)
+        if self.safetensors:
+            write_safetensors(head, folder)
+        write_labels(head, folder)
+        return report.file, report
 
 
 def _split(corpus: EvaluatedCorpus, split: str) -> Tensor:
@@ -88,25 +126,31 @@ def _split(corpus: EvaluatedCorpus, split: str) -> Tensor:
 
 
 @torch.inference_mode()
-def _check_parity(bundle: Bundle, model: EmojiClassifier, embeddings: Tensor) -> tuple[nn.Sequential, float]:
-    """Write the bundle, read it again into a plain MLP, and compare logits with the model's."""
+def _check_parity(
+    write: _Writer, head: StoredHead, model: EmojiClassifier, embeddings: Tensor
+) -> tuple[nn.Module, float]:
+    """Write the head, read it again from its file, and compare logits with the model's.
+
+    Where `like` keeps weights in half precision the written head is compared with the rounded one.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        write_bundle(bundle, Path(folder))
-        mlp = read_bundle(Path(folder) / CHECKPOINT).build_mlp()
-    difference = float((mlp(embeddings) - model(embeddings)).abs().max())
+        file, _ = write(head, Path(folder))
+        scorer = read_head(file).build()
+    expected = model(embeddings) if write.like is None else as_stored_like(head, write.like).build()(embeddings)
+    difference = float((scorer(embeddings) - expected).abs().max())
     if not difference <= PARITY_TOLERANCE:
         raise CheckpointError(
             f"the exported head differs from the trained model by {difference:.1e} in a logit of dev, more than "
             f"{PARITY_TOLERANCE:.0e}; nothing was exported. Look for embeddings whose dimensions differ by orders of "
             "magnitude, or for NaN in the weights"
         )
-    return mlp, difference
+    return scorer, difference
 
 
 @torch.inference_mode()
-def _evaluate(mlp: nn.Sequential, corpus: EvaluatedCorpus, split: str, *, num_labels: int) -> Metrics:
+def _evaluate(scorer: nn.Module, corpus: EvaluatedCorpus, split: str, *, num_labels: int) -> Metrics:
     rows = corpus.rows(split)
-    predicted = mlp(_split(corpus, split)).argmax(dim=1).numpy()
+    predicted = scorer(_split(corpus, split)).argmax(dim=1).numpy()
     return compute_metrics(corpus.labels[rows], predicted, num_labels=num_labels)
 
 
@@ -119,24 +163,29 @@ def best_reachable(corpus: EvaluatedCorpus, split: str, *, num_labels: int) -> M
 
 
 def summarize(
-    bundle: Bundle, corpus: EvaluatedCorpus, metrics: Mapping[str, Metrics], *, training: Mapping[str, Any]
+    head: StoredHead, corpus: EvaluatedCorpus, metrics: Mapping[str, Metrics], *, training: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the content of `summary.json`; every value is named here, so that no path or host name gets in."""
-    num_parameters = sum(tensor.numel() for tensor in bundle.state_dict.values())
+    architecture = head.architecture
     return {
         "model": {
-            "head": "Linear-ReLU-Dropout-Linear-ReLU-Dropout-Linear, raw embeddings in, logits out",
-            "layers": [bundle.input_dim, bundle.hidden_dim, bundle.hidden_dim, len(bundle.label_set)],
-            "dropout": bundle.dropout,
-            "num_parameters": num_parameters,
-            "labels": list(bundle.label_set),
-            "encoder": bundle.encoder,
+            "head": f"{architecture.describe()}, raw embeddings in, logits out",
+            "layers": [architecture.input_dim, *architecture.hidden_dims, architecture.num_labels],
+            "dropout": head.dropout,
+            "num_parameters": sum(tensor.numel() for tensor in head.state_dict.values()),
+            "labels": list(head.label_set),
+            "encoder": head.encoder,
             "embedding": corpus.embedding_spec,
         },
-        "data": {"name": corpus.name, "synthetic": corpus.best_labels is not None, "utterances": corpus.counts()},
+        "data": {
+            "name": corpus.name,
+            "synthetic": corpus.best_labels is not None,
+            "utterances": corpus.counts(),
+            "replayed": corpus.num_replayed,
+        },
         "training": dict(training),
         "metrics": {
-            split: numbers.to_dict() | _best_numbers(corpus, split, num_labels=len(bundle.label_set))
+            split: numbers.to_dict() | _best_numbers(corpus, split, num_labels=len(head.label_set))
             for split, numbers in metrics.items()
         },
         "versions": {"python": platform.python_version()}

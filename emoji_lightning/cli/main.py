@@ -10,7 +10,7 @@ from emoji_lightning import __version__
 from emoji_lightning.cli import static_options
 from emoji_lightning.cli.configs import BASE_CONFIG
 from emoji_lightning.cli.notices import quiet_lightning
-from emoji_lightning.cli.verbs import classify, corpus, embed, inspect, split
+from emoji_lightning.cli.verbs import classify, corpus, embed, inspect, inspect_checkpoint, split
 from emoji_lightning.errors import EmojiLightningError
 
 
@@ -27,6 +27,11 @@ OWN_VERBS = {
     "inspect": Verb("manifest -> counts, hours, faults of the audio, duplicates", inspect.add_options, inspect.run),
     "embed": Verb("audio -> embedding store; resumes, does only what is missing", embed.add_options, embed.run),
     "split": Verb("manifest -> balanced, group-safe, repeatable splits", split.add_options, split.run),
+    "inspect-checkpoint": Verb(
+        "any checkpoint of an MLP head -> what was understood: layers, labels, encoder, what was assumed",
+        inspect_checkpoint.add_options,
+        inspect_checkpoint.run,
+    ),
     "classify": Verb("audio files or folders -> label, emoji, probability", classify.add_options, classify.run),
 }
 LIGHTNING_VERBS = {

@@ -7,10 +7,11 @@ import lightning.pytorch as pl
 from rich.console import Console
 from rich.table import Table
 
-from emoji_lightning.bundle.export import EvaluatedCorpus, best_reachable
+from emoji_lightning.bundle.export import EvaluatedCorpus, Exported, best_reachable
 from emoji_lightning.cli.run_folder import DEFAULT
 from emoji_lightning.data.synthetic import BEST_ACCURACY
 from emoji_lightning.evaluation.metrics import Metrics
+from emoji_lightning.model.classifier import EmojiClassifier
 
 FEW_STEPS = 300
 """Fewer optimiser steps than this leave the default recipe undertrained (EmoDB: 40 steps in 20 epochs of 256)."""
@@ -44,6 +45,28 @@ def print_absent_labels(corpus: EvaluatedCorpus) -> None:
             f"warning: {len(absent)} labels have no utterance in train: {' '.join(absent)}. They count as 0 in "
             "macro-F1; if they are not meant, give the labels that are: --data.labels"
         )
+
+
+def print_start(model: EmojiClassifier) -> None:
+    """Print what a fine-tuning took from the file that it started from."""
+    if model.finetuning is None:
+        return
+    start = model.finetuning.start
+    print(f"started from {start.file} ({start.sha256[:12]}): {model.head.architecture.describe()}")
+    print("copied: all layers below the last")
+    for what, labels in (("copied rows", start.copied), ("new rows", start.new), ("dropped", start.dropped)):
+        print(f"{what}: {len(labels)}  {' '.join(labels)}".rstrip())
+    if not start.copied:
+        print("warning: no label of the file is one of these; if they only differ in name, give --data.label_map")
+
+
+def print_export(exported: Exported, corpus: EvaluatedCorpus) -> None:
+    """Print the exported head's numbers, where it is, and what became of the other entries of its model file."""
+    print_metrics(exported.metrics, corpus)
+    if exported.like is not None:
+        for what, names in (("carried over", exported.like.carried), ("left out", exported.like.left_out)):
+            print(f"{what}: {', '.join(names) or '-'}")
+    print(f"exported: {exported.file}")
 
 
 def _best_caption() -> str:

@@ -1,25 +1,27 @@
 """Lightning's Trainer with the verb `export`."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning.pytorch as pl
 import torch
 
-from emoji_lightning.bundle.export import export_bundle
+from emoji_lightning.bundle.export import Exported, export_bundle
+from emoji_lightning.checkpoint.stored_head import read_head
 from emoji_lightning.data.datamodule import EmojiDataModule
 from emoji_lightning.errors import CheckpointError
-from emoji_lightning.evaluation.metrics import Metrics
 from emoji_lightning.model.classifier import EmojiClassifier
 
-EXPECTED = "expected a .ckpt that `emoji-lightning fit` wrote (a bundle's best_classifier.pt cannot be resumed)"
+EXPECTED = (
+    "expected a .ckpt that `emoji-lightning fit` wrote (an exported head cannot be resumed; start from it by "
+    "--model.init_from)"
+)
 
 
 class EmojiTrainer(pl.Trainer):
     """A Trainer that can also export what it trained."""
 
-    exported: dict[str, Metrics]
-    exported_to: Path
+    exported: Exported
 
     def export(
         self,
@@ -28,6 +30,8 @@ class EmojiTrainer(pl.Trainer):
         ckpt_path: str | None = None,
         weights_only: bool | None = True,
         output_dir: str | None = None,
+        like: str | None = None,
+        format: Literal["pt", "safetensors"] = "pt",
     ) -> None:
         """Write `best_classifier.pt`, `label2id.json` and `summary.json` of a run's checkpoint.
 
@@ -37,6 +41,9 @@ class EmojiTrainer(pl.Trainer):
             ckpt_path: "best" or "last" of the run folder, or a FILE; best if it is not given.
             weights_only: Whether the checkpoint may hold plain data only. Leave it so: anything else can run code.
             output_dir: Folder for the three files; checkpoints/NAME for a run folder runs/NAME if it is not given.
+            like: Checkpoint in whose layout the head is written, under its name, in place of best_classifier.pt: the
+                same container, keys and their order, prefixes, dtypes, and name and direction of the label map.
+            format: "safetensors" writes best_classifier.safetensors, too: the same weights, all else as metadata.
 
         Raises:
             CheckpointError: The written head does not give the model's logits on dev; nothing is written then.
@@ -48,11 +55,17 @@ class EmojiTrainer(pl.Trainer):
         model.load_state_dict(checkpoint["state_dict"])
         datamodule.require_splits(("dev", "test"))
         folder = Path(output_dir or Path("checkpoints") / Path(self.default_root_dir).resolve().name)
-        self.exported_to = folder
         facts = _training_facts(model, checkpoint) | {
             name: getattr(datamodule, name) for name in ("batch_size", "balance", "balance_beta")
         }
-        self.exported = export_bundle(model, datamodule.corpus, folder, training=facts)
+        self.exported = export_bundle(
+            model,
+            datamodule.corpus,
+            folder,
+            training=facts,
+            like=None if like is None else read_head(like),
+            safetensors=format == "safetensors",
+        )
 
 
 def read_checkpoint(file: str, *, weights_only: bool = True) -> dict[str, Any]:
@@ -75,9 +88,14 @@ def read_checkpoint(file: str, *, weights_only: bool = True) -> dict[str, Any]:
 
 def _training_facts(model: EmojiClassifier, checkpoint: dict[str, Any]) -> dict[str, Any]:
     hparams = ("lr", "weight_decay", "label_smoothing", "warmup", "dropout")
-    return {
-        "optimizer": "AdamW, warm-up and half cosine",
-        "epochs": checkpoint["epoch"] + 1,
-        "steps": checkpoint["global_step"],
-        "seed": checkpoint.get("seed"),
-    } | {name: model.hparams[name] for name in hparams}
+    started = {} if model.finetuning is None else {"init_from": model.finetuning.to_dict()}
+    return (
+        {
+            "optimizer": "AdamW, warm-up and half cosine",
+            "epochs": checkpoint["epoch"] + 1,
+            "steps": checkpoint["global_step"],
+            "seed": checkpoint.get("seed"),
+        }
+        | {name: model.hparams[name] for name in hparams}
+        | started
+    )

@@ -27,6 +27,15 @@ def short_name(name: str) -> str | None:
     return model if model in MODELS and name in (model, *(f"{owner}/{model}" for owner in OWNERS)) else None
 
 
+def same_encoder(one: str, other: str) -> bool:
+    """Tell whether two names mean the same encoder.
+
+    >>> same_encoder("iic/emotion2vec_base", "emotion2vec_base"), same_encoder("logmel", "emotion2vec_base")
+    (True, False)
+    """
+    return (short_name(one) or one) == (short_name(other) or other)
+
+
 def fetch_model(name: str) -> Path:
     """Return the folder of a model, downloaded if it is in no cache yet.
 

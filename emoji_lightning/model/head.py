@@ -1,27 +1,13 @@
-"""The head: a plain 3-layer MLP behind a fixed standardisation of its input."""
+"""The head: a chain of Linear layers behind a fixed standardisation of its input."""
 
 import torch
 from torch import Tensor, nn
 
-
-def plain_mlp(*, input_dim: int, hidden_dim: int, num_labels: int, dropout: float) -> nn.Sequential:
-    """Build the MLP that leaves the house: Linear layers at 0, 3 and 6, each but the last with ReLU and dropout.
-
-    Args:
-        input_dim: Dimension D of an embedding.
-        hidden_dim: Width of both hidden layers.
-        num_labels: Number K of labels.
-        dropout: Probability that a hidden unit is dropped in training.
-    """
-    return nn.Sequential(
-        nn.Linear(input_dim, hidden_dim),
-        nn.ReLU(),
-        nn.Dropout(dropout),
-        nn.Linear(hidden_dim, hidden_dim),
-        nn.ReLU(),
-        nn.Dropout(dropout),
-        nn.Linear(hidden_dim, num_labels),
-    )
+from emoji_lightning.checkpoint.architecture import Architecture
+from emoji_lightning.checkpoint.folding import fold
+from emoji_lightning.checkpoint.stored_head import StoredHead
+from emoji_lightning.checkpoint.transforms import Standardization
+from emoji_lightning.labels import LabelSet
 
 
 class Standardizer(nn.Module):
@@ -59,28 +45,56 @@ class Head(nn.Module):
     """Raw embeddings (B, D) in, logits (B, K) out.
 
     Args:
-        input_dim: Dimension D of an embedding.
-        hidden_dim: Width of both hidden layers.
-        num_labels: Number K of labels.
+        architecture: The chain of layers.
         dropout: Probability that a hidden unit is dropped in training.
     """
 
-    def __init__(self, *, input_dim: int, hidden_dim: int, num_labels: int, dropout: float) -> None:
+    def __init__(self, architecture: Architecture, *, dropout: float) -> None:
         super().__init__()
-        self.standardizer = Standardizer(input_dim)
-        self.net = plain_mlp(input_dim=input_dim, hidden_dim=hidden_dim, num_labels=num_labels, dropout=dropout)
+        self.architecture, self.dropout = architecture, dropout
+        self.standardizer = Standardizer(architecture.input_dim)
+        self.net = architecture.build(dropout)
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """Return logits (B, K)."""
         logits: Tensor = self.net(self.standardizer(embeddings))
         return logits
 
-    def folded_state_dict(self) -> dict[str, Tensor]:
-        """Return the weights `0.* 3.* 6.*` of a plain MLP that gives the same logits from raw embeddings.
+    @property
+    def linears(self) -> list[nn.Linear]:
+        """The Linear layers, the first one first."""
+        return [module for module in self.net if isinstance(module, nn.Linear)]
 
-        W ((x - m) / s) + b = (W / s) x + (b - (W / s) m), computed in float64 and rounded once.
+    def restandardize(self, embeddings: Tensor) -> None:
+        """Fit the standardisation on (N, D) embeddings and change the first layer so that all logits stay the same.
+
+        With u = (x - m) / s before and v = (x - n) / t after: W u + b = (W t / s) v + (b + W ((n - m) / s)). A chain
+        that begins with a norm, or whose first layer has no bias to take the shift, is left as it is.
         """
+        first = self.linears[0]
+        if self.architecture.layers[0].norm_in is not None or first.bias is None:
+            return
+        before = {name: buffer.double() for name, buffer in self.standardizer.named_buffers()}
+        self.standardizer.fit(embeddings)
+        mean, scale = self.standardizer.mean.double(), self.standardizer.scale.double()
+        weight = first.weight.detach().double()
+        with torch.no_grad():
+            first.bias.add_((weight @ ((mean - before["mean"]) / before["scale"])).float())
+            first.weight.copy_(weight * scale / before["scale"])
+
+    def to_stored(self, label_set: LabelSet, *, encoder: str, weights_sha256: str | None) -> StoredHead:
+        """Return a copy of its weights as they are exported: the standardisation is folded into the first layer."""
         state = {name: tensor.detach().clone().cpu() for name, tensor in self.net.state_dict().items()}
-        weight = state["0.weight"].double() / self.standardizer.scale.double().cpu()
-        bias = state["0.bias"].double() - weight @ self.standardizer.mean.double().cpu()
-        return state | {"0.weight": weight.float(), "0.bias": bias.float()}
+        mean, scale = (buffer.detach().clone().cpu() for buffer in (self.standardizer.mean, self.standardizer.scale))
+        is_identity = bool((mean == 0).all() and (scale == 1).all())
+        return fold(
+            StoredHead(
+                architecture=self.architecture,
+                state_dict=state,
+                label_set=label_set,
+                dropout=self.dropout,
+                encoder=encoder,
+                weights_sha256=weights_sha256,
+                standardization=None if is_identity else Standardization(mean, scale, (), ()),
+            )
+        )

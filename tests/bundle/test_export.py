@@ -1,6 +1,7 @@
 """Export writes what was trained, or nothing."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,8 @@ import pytest
 import torch
 
 from emoji_lightning.bundle import export
-from emoji_lightning.bundle.bundle import read_bundle
 from emoji_lightning.bundle.export import export_bundle
+from emoji_lightning.checkpoint.stored_head import read_head
 from emoji_lightning.data.corpus import Corpus
 from emoji_lightning.errors import CheckpointError
 from emoji_lightning.labels import LabelSet
@@ -42,9 +43,9 @@ def model(corpus: Corpus) -> EmojiClassifier:
 def test_the_exported_head_gives_the_trained_models_logits(
     corpus: Corpus, model: EmojiClassifier, tmp_path: Path
 ) -> None:
-    metrics = export_bundle(model, corpus, tmp_path, training={"epochs": 1})
+    metrics = export_bundle(model, corpus, tmp_path, training={"epochs": 1}).metrics
     embeddings = torch.from_numpy(corpus.embeddings)
-    mlp = read_bundle(tmp_path).build_mlp()
+    mlp = read_head(tmp_path).build()
     torch.testing.assert_close(mlp(embeddings), model.eval()(embeddings), atol=1e-5, rtol=0)
     predicted = mlp(embeddings).argmax(dim=1).numpy()
     test = corpus.rows("test")
@@ -54,8 +55,7 @@ def test_the_exported_head_gives_the_trained_models_logits(
 def test_a_head_that_differs_is_not_exported(
     corpus: Corpus, model: EmojiClassifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unfolded = {name: tensor.clone() for name, tensor in model.head.net.state_dict().items()}
-    monkeypatch.setattr(type(model.head), "folded_state_dict", lambda self: unfolded)
+    monkeypatch.setattr("emoji_lightning.model.head.fold", lambda head: replace(head, standardization=None))
     with pytest.raises(CheckpointError, match=r"differs from the trained model by .* nothing was exported"):
         export_bundle(model, corpus, tmp_path / "out", training={})
     assert not (tmp_path / "out").exists()
@@ -70,7 +70,7 @@ def test_weights_with_nan_are_not_exported(corpus: Corpus, model: EmojiClassifie
 def test_the_summary_holds_the_promised_figures_and_no_path(
     corpus: Corpus, model: EmojiClassifier, tmp_path: Path
 ) -> None:
-    metrics = export_bundle(model, corpus, tmp_path, training={"epochs": 3})
+    metrics = export_bundle(model, corpus, tmp_path, training={"epochs": 3}).metrics
     text = (tmp_path / "summary.json").read_text(encoding="utf-8")
     summary = json.loads(text)
     assert list(summary) == ["model", "data", "training", "metrics", "versions"]

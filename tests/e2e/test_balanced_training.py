@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from emoji_lightning.bundle.bundle import read_bundle
+from emoji_lightning.checkpoint.stored_head import read_head
 from emoji_lightning.cli import main
 from emoji_lightning.data.balance import BalancedSampler, class_weights
 from emoji_lightning.data.datamodule import EmojiDataModule
@@ -115,7 +115,7 @@ def test_a_run_with_weights_predicts_and_exports_also_where_nothing_is_to_train_
 ) -> None:
     root = ["--trainer.default_root_dir", str(run("weights"))]
     main(["export", *root, "--output_dir", str(tmp_path / "bundle")])
-    assert list(read_bundle(tmp_path / "bundle").label_set) == ["common", "rare"]
+    assert list(read_head(tmp_path / "bundle").label_set) == ["common", "rare"]
     unlabelled = tmp_path / "unlabelled.csv"
     unlabelled.write_text("id\nu0\nu2050\n")
     main(["predict", *root, "--data.manifest", str(unlabelled)])

@@ -10,7 +10,7 @@ import torch
 import yaml
 from sklearn.metrics import f1_score
 
-from emoji_lightning.bundle.bundle import read_bundle
+from emoji_lightning.checkpoint.stored_head import read_head
 from emoji_lightning.cli import main
 from emoji_lightning.data.synthetic import make_demo_corpus
 from emoji_lightning.labels import CARD_LABELS
@@ -71,10 +71,10 @@ def test_export_writes_the_bundle_and_prints_both_splits_beside_the_best(
         "label2id.json",
         "summary.json",
     ]
-    bundle = read_bundle(tmp_path / "demo")
+    bundle = read_head(tmp_path / "demo")
     corpus = make_demo_corpus()
     test = torch.from_numpy(corpus.embeddings[corpus.splits == "test"])
-    predicted = bundle.build_mlp()(test).argmax(dim=1).numpy()
+    predicted = bundle.build()(test).argmax(dim=1).numpy()
     accuracy = (predicted == corpus.labels[corpus.splits == "test"]).mean()
     assert bundle.summary["metrics"]["test"]["accuracy"] == pytest.approx(accuracy)
     assert re.search(rf"test\W+1000\W+{accuracy:.3f}", printed)
@@ -94,7 +94,7 @@ def test_best_and_last_are_found_in_the_run_folder(
 def test_a_checkpoint_file_brings_its_own_runs_configuration(demo_run: Path, tmp_path: Path) -> None:
     checkpoint = str(demo_run / "checkpoints" / "last.ckpt")
     main(["export", "--ckpt_path", checkpoint, "--output_dir", str(tmp_path)])
-    assert read_bundle(tmp_path).summary["training"]["epochs"] == 2
+    assert read_head(tmp_path).summary["training"]["epochs"] == 2
 
 
 def test_predict_labels_what_it_is_told_to(demo_run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from emoji_lightning.model.head import Head, Standardizer, plain_mlp
+from emoji_lightning.checkpoint.architecture import plain
+from emoji_lightning.labels import LabelSet
+from emoji_lightning.model.head import Head, Standardizer
 
 
 @pytest.fixture
@@ -16,11 +18,15 @@ def embeddings() -> torch.Tensor:
 
 def head(dim: int = 24) -> Head:
     torch.manual_seed(1)
-    return Head(input_dim=dim, hidden_dim=16, num_labels=5, dropout=0.2).eval()
+    return Head(plain(dim, 16, 5), dropout=0.2).eval()
+
+
+def exported(model: Head) -> dict[str, torch.Tensor]:
+    return model.to_stored(LabelSet(tuple("abcde")), encoder="logmel", weights_sha256=None).state_dict
 
 
 def test_the_published_shape_is_768_512_512_11() -> None:
-    state = plain_mlp(input_dim=768, hidden_dim=512, num_labels=11, dropout=0.2).state_dict()
+    state = plain(768, 512, 11).build(0.2).state_dict()
     assert {name: tuple(tensor.shape) for name, tensor in state.items()} == {
         "0.weight": (512, 768),
         "0.bias": (512,),
@@ -56,15 +62,26 @@ def test_constant_embeddings_are_only_centred() -> None:
 def test_the_folded_weights_give_the_same_logits_from_raw_embeddings(embeddings: torch.Tensor) -> None:
     model = head()
     model.standardizer.fit(embeddings)
-    plain = plain_mlp(input_dim=24, hidden_dim=16, num_labels=5, dropout=0.0).eval()
-    plain.load_state_dict(model.folded_state_dict())
-    torch.testing.assert_close(plain(embeddings), model(embeddings), atol=1e-5, rtol=0)
-    assert (plain(embeddings) - model.net(embeddings)).abs().max() > 0.1  # the standardisation matters here
+    mlp = plain(24, 16, 5).build(0.0).eval()
+    mlp.load_state_dict(exported(model))
+    torch.testing.assert_close(mlp(embeddings), model(embeddings), atol=1e-5, rtol=0)
+    assert (mlp(embeddings) - model.net(embeddings)).abs().max() > 0.1  # the standardisation matters here
 
 
 def test_folding_leaves_the_model_as_it_was(embeddings: torch.Tensor) -> None:
     model = head()
     model.standardizer.fit(embeddings)
     before = model(embeddings)
-    model.folded_state_dict()["3.weight"].zero_()
+    exported(model)["3.weight"].zero_()
     assert torch.equal(model(embeddings), before)
+
+
+def test_standardising_anew_changes_no_logit(embeddings: torch.Tensor) -> None:
+    model = head()
+    model.standardizer.fit(embeddings)
+    before = model(embeddings)
+    moved = 2 * embeddings[:50] + 7
+    model.restandardize(moved)
+    torch.testing.assert_close(model(embeddings), before, atol=1e-4, rtol=0)
+    torch.testing.assert_close(model.standardizer(moved).mean(dim=0), torch.zeros(24), atol=1e-4, rtol=0)
+    torch.testing.assert_close(model.standardizer(moved).std(dim=0, correction=0), torch.ones(24))
