@@ -38,6 +38,7 @@ class Corpus:
         encoder: Name of the encoder that made the embeddings.
         embedding_spec: What made the embeddings, as in the store's spec.json; empty for the demo corpus.
         best_labels: (N,) int64, the Bayes rule's answers where the distribution is known.
+        num_replayed: How many of the last rows are of an old corpus, see `emoji_lightning.data.replay`.
     """
 
     name: str
@@ -49,11 +50,12 @@ class Corpus:
     encoder: str
     embedding_spec: Mapping[str, object]
     best_labels: NDArray[np.int64] | None = None
+    num_replayed: int = 0
 
     def rows(self, split: str) -> NDArray[np.int64]:
-        """Return the rows (M,) int64 of a split; "all" gives every row."""
+        """Return the rows (M,) int64 of a split; "all" gives every row of the corpus itself."""
         if split == "all":
-            return np.arange(len(self.labels))
+            return np.arange(len(self.labels) - self.num_replayed)
         return np.flatnonzero(self.splits == split)
 
     def counts(self) -> dict[str, dict[str, int]]:
@@ -138,10 +140,10 @@ def read_corpus(
     )
 
 
-def choose_labels(manifest: Manifest, labels: str | Sequence[str] | None) -> LabelSet:
-    """Return the label set that was asked for, else the card's or the manifest's own."""
+def choose_labels(manifest: Manifest | None, labels: str | Sequence[str] | None) -> LabelSet:
+    """Return the label set that was asked for, else the manifest's own or the card's."""
     if labels is None:
-        return manifest.infer_labels() if manifest.has("label") else LabelSet.card()
+        return manifest.infer_labels() if manifest is not None and manifest.has("label") else LabelSet.card()
     if not isinstance(labels, str):
         return LabelSet(tuple(labels))
     found = read_labels(labels)

@@ -12,8 +12,9 @@ from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from torch.utils.data import DataLoader
 
 from emoji_lightning.data.balance import BalancedSampler, check_balance, class_weights
-from emoji_lightning.data.corpus import SPLITS, Corpus, demo_corpus, read_corpus
+from emoji_lightning.data.corpus import SPLITS, Corpus, choose_labels, demo_corpus, read_corpus
 from emoji_lightning.data.dataset import Batch, EmbeddingDataset
+from emoji_lightning.data.replay import add_replay
 from emoji_lightning.errors import ConfigError, ManifestError, SplitError
 from emoji_lightning.splits.options import SplitOptions
 
@@ -44,6 +45,10 @@ class EmojiDataModule(pl.LightningDataModule):
             train is 1 / n, scaled to a mean of 1 over utterances.
         balance_beta: Makes the weight (1 - beta) / (1 - beta^n), milder than 1 / n: from 0, all labels alike, to below
             1 (Cui et al., 2019, take 0.9 to 0.9999).
+        replay: Manifest of an old corpus: its train joins train and its dev joins dev, test stays this manifest's.
+        replay_store: Its embedding store, if it is not `store`.
+        replay_per_label: How many utterances of each label are taken of its train, drawn by `split_seed`; all if it is
+            not given.
     """
 
     def __init__(
@@ -64,6 +69,9 @@ class EmojiDataModule(pl.LightningDataModule):
         predict_split: Literal["all", "train", "dev", "test"] = "all",
         balance: Literal["none", "weights", "sampler"] = "none",
         balance_beta: float | None = None,
+        replay: str | None = None,
+        replay_store: str | None = None,
+        replay_per_label: int | None = None,
     ) -> None:
         super().__init__()
         if (manifest is None) != (store is None):
@@ -74,6 +82,7 @@ class EmojiDataModule(pl.LightningDataModule):
         if batch_size < 1:
             raise ConfigError(f"--data.batch_size is {batch_size}; expected at least 1 utterance")
         check_balance(balance, balance_beta)
+        _check_replay(replay, replay_store, replay_per_label, manifest)
         self.manifest = manifest
         self.store = store
         self.audio_root = audio_root
@@ -87,23 +96,44 @@ class EmojiDataModule(pl.LightningDataModule):
         self.predict_split = predict_split
         self.balance = balance
         self.balance_beta = balance_beta
+        self.replay, self.replay_store, self.replay_per_label = replay, replay_store, replay_per_label
 
     @cached_property
     def corpus(self) -> Corpus:
         """The whole corpus, read once."""
         if self.manifest is None or self.store is None:
-            return demo_corpus()
+            return self._demo_corpus()
+        corpus = self._read(self.manifest, self.store, self.labels, audio_root=self.audio_root, fold=self.fold)
+        if self.replay is None:
+            return corpus
+        old = self._read(
+            self.replay, self.replay_store or self.store, list(corpus.label_set), audio_root=None, fold=None
+        )
+        return add_replay(corpus, old, per_label=self.replay_per_label, seed=self.split.seed)
+
+    def _read(
+        self, manifest: str, store: str, labels: list[str] | str | None, *, audio_root: str | None, fold: int | None
+    ) -> Corpus:
         return read_corpus(
-            self.manifest,
-            self.store,
-            audio_root=self.audio_root,
+            manifest,
+            store,
+            audio_root=audio_root,
             columns=self.columns,
-            labels=self.labels,
+            labels=labels,
             label_map=self.label_map,
             missing=self.missing,
             split=self.split,
-            fold=self.fold,
+            fold=fold,
         )
+
+    def _demo_corpus(self) -> Corpus:
+        corpus = demo_corpus()
+        if self.labels is not None and choose_labels(None, self.labels) != corpus.label_set:
+            raise ConfigError(
+                f"--data.labels is {self.labels}; the demo corpus has {list(corpus.label_set)}; give --data.manifest "
+                "and --data.store for other labels"
+            )
+        return corpus
 
     @property
     def label_names(self) -> list[str]:
@@ -165,6 +195,10 @@ class EmojiDataModule(pl.LightningDataModule):
         """Return the embeddings (M, D) float32 of a split."""
         return torch.from_numpy(self.corpus.embeddings[self.corpus.rows(split)])
 
+    def label_ids(self, split: str) -> torch.Tensor:
+        """Return the ids of the labels (M,) int64 of a split."""
+        return torch.from_numpy(self.corpus.labels[self.corpus.rows(split)])
+
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return batches of train, shuffled, or drawn anew each epoch where `balance` is "sampler"."""
         return self._loader("train", training=True)
@@ -225,6 +259,15 @@ class EmojiDataModule(pl.LightningDataModule):
         return UnrepeatedDistributedSampler(
             dataset, num_replicas=self.trainer.world_size, rank=self.trainer.global_rank, shuffle=False
         )
+
+
+def _check_replay(replay: str | None, store: str | None, per_label: int | None, manifest: str | None) -> None:
+    if replay is None and (store is not None or per_label is not None):
+        raise ConfigError("--data.replay_store and --data.replay_per_label need --data.replay, an old manifest")
+    if replay is not None and manifest is None:
+        raise ConfigError("--data.replay adds to a corpus of your own; give --data.manifest and --data.store")
+    if per_label is not None and per_label < 1:
+        raise ConfigError(f"--data.replay_per_label is {per_label}; expected at least 1 utterance")
 
 
 def _as_is(batch: Any) -> Any:

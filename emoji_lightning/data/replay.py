@@ -1,0 +1,57 @@
+"""Replay: utterances of an old corpus beside the new ones, so that a fine-tuned head does not forget them."""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emoji_lightning.data.corpus import UNLABELLED, Corpus
+from emoji_lightning.errors import StoreError
+
+REPLAYED = ("train", "dev")
+"""Splits of an old corpus that are replayed; its test stays unseen."""
+
+
+def add_replay(corpus: Corpus, old: Corpus, *, per_label: int | None = None, seed: int = 0) -> Corpus:
+    """Add train and dev of an old corpus to train and dev; test stays as it is.
+
+    Args:
+        corpus: The new corpus.
+        old: The old one, with the same labels.
+        per_label: Utterances of each label that are taken of the old train, drawn at random; None takes all.
+        seed: Seed of this draw.
+
+    Raises:
+        StoreError: The embeddings of the two were made by different encoders.
+    """
+    _check_encoder(corpus, old)
+    rows = np.flatnonzero(np.isin(old.splits, REPLAYED) & (old.labels != UNLABELLED))
+    if per_label is not None:
+        rows = _draw(old, rows, per_label, np.random.default_rng(seed))
+    return replace(
+        corpus,
+        embeddings=np.concatenate([corpus.embeddings, old.embeddings[rows]]),
+        labels=np.concatenate([corpus.labels, old.labels[rows]]),
+        splits=np.concatenate([corpus.splits, old.splits[rows]]),
+        ids=[*corpus.ids, *(old.ids[int(row)] for row in rows)],
+        num_replayed=len(rows),
+    )
+
+
+def _draw(old: Corpus, rows: NDArray[np.int64], per_label: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Keep at most `per_label` rows of each label in train, and all of dev."""
+    kept = [rows[old.splits[rows] != "train"]]
+    for label in range(len(old.label_set)):
+        members = rows[(old.splits[rows] == "train") & (old.labels[rows] == label)]
+        kept.append(rng.permutation(members)[:per_label])
+    return np.sort(np.concatenate(kept))
+
+
+def _check_encoder(corpus: Corpus, old: Corpus) -> None:
+    for part in ("encoder", "dim", "weights_sha256", "config_sha256", "precision"):
+        ours, theirs = corpus.embedding_spec.get(part), old.embedding_spec.get(part)
+        if ours != theirs:
+            raise StoreError(
+                f"--data.replay_store holds embeddings with {part} {theirs}, --data.store with {ours}; embed the old "
+                "audio with the encoder of the new one"
+            )
