@@ -1,5 +1,6 @@
 """The verbs that are Lightning's, through LightningCLI."""
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -14,12 +15,14 @@ from omegaconf.errors import OmegaConfBaseException
 
 from emoji_lightning.cli import run_folder, tables
 from emoji_lightning.cli.configs import BASE_CONFIG
+from emoji_lightning.cli.static_options import LABELS_ALIAS
 from emoji_lightning.cli.trainer import EmojiTrainer, read_checkpoint
 from emoji_lightning.data.datamodule import EmojiDataModule
 from emoji_lightning.errors import ConfigError
 from emoji_lightning.evaluation.predictions import PredictionWriter
 from emoji_lightning.files import write_whole
 from emoji_lightning.model.classifier import EmojiClassifier
+from emoji_lightning.model.resuming import check_options
 
 PARSER_MODE = "omegaconf+"
 """The mode that interpolates across overlays and lets the command line override: "omegaconf" does neither."""
@@ -34,7 +37,11 @@ def run(verb: str, words: Sequence[str]) -> None:
     Raises:
         ConfigError: The options ask for what this machine or these options do not have.
     """
-    words = run_folder.put_overlays_first(words)
+    words = run_folder.put_overlays_first(
+        [re.sub(rf"^--{LABELS_ALIAS}(?==|$)", "--data.labels", word) for word in words]
+    )
+    if verb == "fit" and run_folder.resumes(words) and any(word.startswith("--model.init_from") for word in words):
+        raise ConfigError("--ckpt_path resumes a run exactly, --model.init_from starts a new one; give one of them")
     folder = run_folder.find_run_folder(words, BASE_CONFIG)
     saved = folder / run_folder.CONFIG
     goes_on = verb != "fit" or run_folder.resumes(words)
@@ -140,12 +147,24 @@ class EmojiCLI(LightningCLI):
         if self.subcommand != "fit":
             config.trainer.logger = False
 
+    def instantiate_classes(self) -> None:
+        """Let a model that goes on from a checkpoint take its shape from there: what it started from may be gone."""
+        config = self.config[self.subcommand]
+        named = config.model.init_from
+        config.model.init_from = named and (config.ckpt_path or named)
+        super().instantiate_classes()
+        config.model.init_from = named
+
     def fit(self, **options: Any) -> None:
         """Train; an earlier run in the folder is kept, and is put back if this one comes to nothing."""
         self._calm_progress_bar()
+        if options.get("ckpt_path"):
+            check_options(self.model.hparams, read_checkpoint(options["ckpt_path"]))
         self.config["fit"].data.labels = self.datamodule.label_names  # so that later verbs number them the same
         if self.trainer.is_global_zero:
             tables.print_absent_labels(self.datamodule.corpus)
+            if options.get("ckpt_path") is None:
+                tables.print_start(self.model)
         moved = self._make_room(options.get("ckpt_path")) if run_folder.is_main_process() else None
         try:
             self.trainer.fit(**options)
@@ -211,5 +230,4 @@ class EmojiCLI(LightningCLI):
     def after_export(self) -> None:
         """Print the exported head's numbers."""
         if self.trainer.is_global_zero:
-            tables.print_metrics(self.trainer.exported, self.datamodule.corpus)
-            print(f"bundle: {self.trainer.exported_to}")
+            tables.print_export(self.trainer.exported, self.datamodule.corpus)

@@ -62,6 +62,8 @@ COMMON = (
     Option("print_config", "[FLAGS]", None, "Print the configuration that these options make, and stop."),
     Option("seed_everything", "bool | int", "0", "Seed of initial weights, order of batches and dropout."),
 )
+LABELS_ALIAS = "model.labels"
+"""Taken as --data.labels: the data decides the labels of the model."""
 
 
 def options_of(verb: str, defaults: Mapping[str, Any] | None = None) -> list[Option]:
@@ -98,7 +100,7 @@ def _with_defaults(option: Option, defaults: Mapping[str, Any]) -> Option:
 
 def check(verb: str, words: Sequence[str], options: Sequence[Option]) -> None:
     """Exit with 2 if a word is an option that the verb does not have; options of a part of an option pass."""
-    known = {option.name for option in options}
+    known = {option.name for option in options} | {LABELS_ALIAS}
     for word in words:
         name = word[2:].split("=")[0].rstrip("+")
         if not word.startswith("--") or name in known or _is_group(name) or _is_part(name, known):

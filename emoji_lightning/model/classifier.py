@@ -2,8 +2,7 @@
 
 import math
 import os
-from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import lightning.pytorch as pl
 import torch
@@ -12,8 +11,17 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
-from emoji_lightning.errors import CheckpointError, ConfigError
+from emoji_lightning.checkpoint.architecture import plain
+from emoji_lightning.checkpoint.stored_head import StoredHead, read_head
+from emoji_lightning.errors import ConfigError
+from emoji_lightning.labels import LabelSet
+from emoji_lightning.model.finetuning import FineTuning, FineTuningOptions
 from emoji_lightning.model.head import Head
+from emoji_lightning.model.resuming import check_resumed
+from emoji_lightning.model.schedule import parameter_groups, warmup_and_half_cosine
+from emoji_lightning.model.start import check_start, start_from
+
+HIDDEN_DIM = 512
 
 
 class LabelledBatch(Protocol):
@@ -49,7 +57,7 @@ class EmojiClassifier(pl.LightningModule):
         class_weights: Weight of each label in the training loss, in the order of their ids; taken from the data. The
             smoothed cross-entropy of an utterance is multiplied by the weight of its own label as a whole (PyTorch's
             `weight` would weight each smoothed share by the label it goes to).
-        hidden_dim: Width of both hidden layers.
+        hidden_dim: Width of the hidden layers; by default 512, or what the head of `init_from` has.
         dropout: Probability that a hidden unit is dropped in training.
         lr: Highest learning rate of AdamW.
         weight_decay: Decoupled weight decay of AdamW on weight matrices, times lr a step; biases are left alone. With
@@ -57,6 +65,18 @@ class EmojiClassifier(pl.LightningModule):
             corpus over 0.1.
         label_smoothing: Share of the target spread evenly over all labels.
         warmup: Share of all steps in which the learning rate rises.
+        init_from: Checkpoint of any readable layout to start from: hidden layers, and the output rows of labels that
+            both sides know, by name. Its shape is taken, too.
+        freeze: "hidden" trains the last layer only, "none" all layers. Only with `init_from`, as all options below.
+        layer_lr_decay: Factor of the learning rate from each layer to the one below it, from above 0 to 1 (Howard and
+            Ruder, 2018).
+        l2_sp: Pull of what was copied back to its start, times lr a step, in place of weight decay (L2-SP, Li et al.,
+            2018, decoupled as in AdamW).
+        distill: Weight of a loss that keeps the answers of the head of `init_from` on the new utterances, among the
+            labels that both know (Li and Hoiem, 2016).
+        rehearse: Weight of a loss on imagined utterances of these labels, to be answered as before, for fine-tuning
+            without their data: of an old label in proportion to a new one; without new labels, of all imagined
+            utterances in proportion to all real ones.
     """
 
     class_weights: Tensor | None
@@ -68,21 +88,36 @@ class EmojiClassifier(pl.LightningModule):
         encoder: str = "emotion2vec_base",
         weights_sha256: str | None = None,
         class_weights: list[float] | None = None,
-        hidden_dim: int = 512,
+        hidden_dim: int | None = None,
         dropout: float = 0.2,
         lr: float = 1e-4,
         weight_decay: float = 10.0,
         label_smoothing: float = 0.0,
         warmup: float = 0.05,
+        init_from: str | None = None,
+        freeze: Literal["none", "hidden"] = "none",
+        layer_lr_decay: float = 1.0,
+        l2_sp: float = 0.0,
+        distill: float = 0.0,
+        rehearse: float = 0.0,
     ) -> None:
         super().__init__()
         _check_shares(dropout=dropout, label_smoothing=label_smoothing, warmup=warmup)
         _check_sizes(hidden_dim=hidden_dim, lr=lr, weight_decay=weight_decay)
         _check_class_weights(class_weights, labels)
-        self.save_hyperparameters()
+        self.save_hyperparameters(ignore=["init_from"])
         self.labels = labels
-        self.lr, self.weight_decay, self.warmup = lr, weight_decay, warmup
-        self.head = Head(input_dim=input_dim, hidden_dim=hidden_dim, num_labels=len(labels), dropout=dropout)
+        self.lr, self.weight_decay, self.warmup, self.layer_lr_decay = lr, weight_decay, warmup, layer_lr_decay
+        options = FineTuningOptions(freeze, layer_lr_decay, l2_sp, distill, rehearse)
+        self.finetuning: FineTuning | None = None
+        if init_from is None:
+            options.demand_defaults()
+            self.head = Head(plain(input_dim, hidden_dim or HIDDEN_DIM, len(labels)), dropout=dropout)
+        else:
+            stored = read_head(init_from)
+            check_start(stored, input_dim=input_dim, encoder=encoder, weights_sha256=weights_sha256)
+            self.head, start = start_from(stored, labels, hidden_dim=hidden_dim, dropout=dropout)
+            self.finetuning = FineTuning(start, options)
         self.loss = nn.CrossEntropyLoss(
             label_smoothing=label_smoothing, reduction="mean" if class_weights is None else "none"
         )
@@ -106,23 +141,37 @@ class EmojiClassifier(pl.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Fit the standardisation on train; a checkpoint that is resumed from brings its own afterwards."""
-        if stage == "fit":
-            datamodule: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-            self.head.standardizer.fit(datamodule.embeddings("train"))
+        if stage != "fit":
+            return
+        datamodule: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        embeddings = datamodule.embeddings("train")
+        if self.finetuning is None:
+            self.head.standardizer.fit(embeddings)
+        else:
+            self.finetuning.begin(self.head, embeddings, datamodule.label_ids("train"))
 
     def training_step(self, batch: LabelledBatch, batch_idx: int) -> Tensor:
         """Return the mean cross-entropy of a batch, each utterance's times its label's weight, a scalar."""
-        loss: Tensor = self.loss(self(batch.embedding), batch.label)
+        logits = self(batch.embedding)
+        loss: Tensor = self.loss(logits, batch.label)
         if self.class_weights is not None:
             # Divided by the number of utterances, not by the batch's own sum of weights as PyTorch's weighted mean is:
             # with that, two processes would not make the step of one with twice the batch.
             loss = (self.class_weights[batch.label] * loss).mean()
+        if self.finetuning is not None:
+            loss = self.finetuning.add_to_loss(loss, self.head, batch.embedding, logits)
         self._train_losses.append(loss.detach())
         return loss
 
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Pull a fine-tuned head back to its start."""
+        if self.finetuning is not None:
+            self.finetuning.pull_back(self.head, optimizer)
+
     def on_train_epoch_end(self) -> None:
         """Log the mean loss of the epoch's batches; `self.log` in every step costs 5 % of an epoch at batch 256."""
-        self.log("train/loss", torch.stack(self._train_losses).mean(), sync_dist=True)
+        if self._train_losses:  # none where a run goes on from the end of an epoch
+            self.log("train/loss", torch.stack(self._train_losses).mean(), sync_dist=True)
         self._train_losses.clear()
 
     def validation_step(self, batch: LabelledBatch, batch_idx: int) -> dict[str, Tensor]:
@@ -148,56 +197,30 @@ class EmojiClassifier(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return fused AdamW with a warm-up and a half cosine, stepped every batch."""
-        optimizer = torch.optim.AdamW(self._parameter_groups(), lr=self.lr, fused=True)
+        weight_decay = 0.0 if self.finetuning is not None and self.finetuning.options.l2_sp else self.weight_decay
+        groups = parameter_groups(self.head, lr=self.lr, weight_decay=weight_decay, lr_decay=self.layer_lr_decay)
+        optimizer = torch.optim.AdamW(groups, lr=self.lr, fused=True)
         num_steps = max(1, int(self.trainer.estimated_stepping_batches))
-        num_warmup = max(1, round(self.warmup * num_steps))
-
-        def factor(step: int) -> float:
-            if step < num_warmup:
-                return (step + 1) / num_warmup
-            return 0.5 * (1 + math.cos(math.pi * (step - num_warmup) / max(1, num_steps - num_warmup)))
-
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        scheduler = warmup_and_half_cosine(optimizer, num_steps, self.warmup)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
-    def _parameter_groups(self) -> list[dict[str, Any]]:
-        matrices = [parameter for parameter in self.parameters() if parameter.ndim > 1]
-        others = [parameter for parameter in self.parameters() if parameter.ndim <= 1]
-        return [{"params": matrices, "weight_decay": self.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    def to_stored(self) -> StoredHead:
+        """Return the head as it is exported."""
+        encoder, weights_sha256 = self.hparams["encoder"], self.hparams["weights_sha256"]
+        return self.head.to_stored(LabelSet(tuple(self.labels)), encoder=encoder, weights_sha256=weights_sha256)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Note the seed of the run; Lightning keeps it in the environment only."""
+        """Note the seed of the run, which Lightning keeps in the environment only, and what a fine-tuning needs."""
         checkpoint["seed"] = int(os.environ.get("PL_GLOBAL_SEED", "-1"))
+        checkpoint["architecture"] = self.head.architecture.to_dict()
+        if self.finetuning is not None:
+            checkpoint["init_from"] = self.finetuning.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Raise CheckpointError where the checkpoint's labels or shapes are not this model's."""
-        labels = checkpoint.get("hyper_parameters", {}).get("labels", self.labels)
-        if list(labels) != list(self.labels):
-            raise CheckpointError(
-                f"the checkpoint was trained on the labels {list(labels)}, the data has {list(self.labels)}; "
-                "give --data.labels in the checkpoint's order"
-            )
-        self._check_encoder(checkpoint.get("hyper_parameters", {}))
-        own = self.state_dict()
-        stored = checkpoint["state_dict"]
-        for name in sorted(own.keys() | stored.keys()):
-            found = tuple(stored[name].shape) if name in stored else "nothing"
-            expected = tuple(own[name].shape) if name in own else "nothing"
-            if found != expected:
-                raise CheckpointError(
-                    f"the checkpoint holds {found} for {name}, the model has {expected}; "
-                    "use embeddings of the encoder and the --model.* options that it was trained with"
-                )
-
-    def _check_encoder(self, trained: Mapping[str, Any]) -> None:
-        """Compare weights where both sides know them, names otherwise."""
-        own = self.hparams
-        kind = "weights_sha256" if trained.get("weights_sha256") and own["weights_sha256"] else "encoder"
-        if kind in trained and trained[kind] != own[kind]:
-            raise CheckpointError(
-                f"the checkpoint was trained on embeddings of {trained.get('encoder')} ({kind} {trained[kind]}), the "
-                f"data has those of {own['encoder']} ({own[kind]}); give --data.store the store it was trained on"
-            )
+        """Raise CheckpointError where the checkpoint is not this model's."""
+        check_resumed(self, checkpoint)
+        if self.finetuning is not None and "init_from" in checkpoint:
+            self.finetuning.load_state_dict(self.head, checkpoint["init_from"])
 
 
 def _output(batch: LabelledBatch, logits: Tensor) -> dict[str, Tensor]:
@@ -205,8 +228,8 @@ def _output(batch: LabelledBatch, logits: Tensor) -> dict[str, Tensor]:
     return {"row": batch.row, "label": batch.label, "logits": logits}
 
 
-def _check_sizes(*, hidden_dim: int, lr: float, weight_decay: float) -> None:
-    if hidden_dim < 1:
+def _check_sizes(*, hidden_dim: int | None, lr: float, weight_decay: float) -> None:
+    if hidden_dim is not None and hidden_dim < 1:
         raise ConfigError(f"--model.hidden_dim is {hidden_dim}; expected at least 1 unit")
     if not 0 < lr < math.inf:
         raise ConfigError(f"--model.lr is {lr}; expected a learning rate above 0")

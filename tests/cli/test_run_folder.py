@@ -46,8 +46,8 @@ def test_flags_win_over_overlays_wherever_they_stand(tmp_path: Path) -> None:
 
 def test_an_overlay_may_interpolate_the_base_in_the_run_folder(tmp_path: Path) -> None:
     overlay = tmp_path / "overlay.yaml"
-    overlay.write_text("trainer:\n  default_root_dir: runs/${model.hidden_dim}\n")
-    assert find_run_folder(["--config", str(overlay)], BASE_CONFIG) == Path("runs/512")
+    overlay.write_text("trainer:\n  default_root_dir: runs/${trainer.max_epochs}\n")
+    assert find_run_folder(["--config", str(overlay)], BASE_CONFIG) == Path("runs/20")
     overlay.write_text("trainer:\n  default_root_dir: runs/${model.nothing}\n")
     with pytest.raises(ConfigError, match=r"overlay\.yaml: trainer\.default_root_dir: .*model\.nothing"):
         find_run_folder(["--config", str(overlay)], BASE_CONFIG)

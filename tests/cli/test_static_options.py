@@ -68,7 +68,7 @@ def test_help_shows_the_defaults_of_the_base_configuration(capsys: pytest.Captur
     [
         ("--data.manifst", r"fit has no option --data\.manifst; did you mean --data\.manifest\?"),
         ("--nonsense=1", r"fit has no option --nonsense; see emoji-lightning fit --help"),
-        ("--model.labels", r"fit has no option --model\.labels; it follows from the data"),
+        ("--model.input_dim", r"fit has no option --model\.input_dim; it follows from the data"),
     ],
 )
 def test_a_wrong_option_is_named_with_a_suggestion(word: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:

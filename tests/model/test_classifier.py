@@ -9,6 +9,7 @@ import torch
 from emoji_lightning.data.dataset import Batch
 from emoji_lightning.errors import CheckpointError, ConfigError
 from emoji_lightning.model.classifier import EmojiClassifier
+from emoji_lightning.model.schedule import parameter_groups
 
 
 def classifier(**options: Any) -> EmojiClassifier:
@@ -69,7 +70,7 @@ def test_the_learning_rate_warms_up_and_falls_to_zero_along_a_half_cosine() -> N
 
 
 def test_biases_are_not_decayed() -> None:
-    groups = classifier(weight_decay=0.5)._parameter_groups()
+    groups = parameter_groups(classifier().head, lr=0.1, weight_decay=0.5)
     assert {parameter.ndim for parameter in groups[0]["params"]} == {2}
     assert {parameter.ndim for parameter in groups[1]["params"]} == {1}
     assert [group["weight_decay"] for group in groups] == [0.5, 0.0]

@@ -1,0 +1,66 @@
+"""Learning rates: which parameter learns how fast, and how that changes over the steps."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.optim.lr_scheduler import LambdaLR
+
+from emoji_lightning.model.head import Head
+
+
+def parameter_groups(head: Head, *, lr: float, weight_decay: float, lr_decay: float = 1.0) -> list[dict[str, Any]]:
+    """Return the groups of an optimiser: weight decay on weight matrices only, lower layers slower.
+
+    Args:
+        head: Parameters that do not require a gradient are left out.
+        lr: Learning rate of the last layer.
+        weight_decay: Decoupled weight decay of matrices.
+        lr_decay: Factor of the learning rate from each Linear layer to the one below it (Howard and Ruder, 2018).
+
+    A norm learns as fast as the Linear layer that stands before it, or behind it at the input.
+    """
+    linears = head.linears
+    groups: list[dict[str, Any]] = []
+    number = 0
+    for module in head.net:
+        passed = isinstance(module, torch.nn.Linear) and module is not linears[0]
+        number += passed
+        rate = lr * lr_decay ** (len(linears) - 1 - number)
+        learning = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        groups += _groups_of(learning, rate, weight_decay)
+    return _merged(groups)
+
+
+def _groups_of(parameters: Sequence[torch.nn.Parameter], lr: float, weight_decay: float) -> list[dict[str, Any]]:
+    return [{"params": [each], "lr": lr, "weight_decay": weight_decay if each.ndim > 1 else 0.0} for each in parameters]
+
+
+def _merged(groups: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Put parameters with the same options into one group, which a fused optimiser steps at once."""
+    merged: dict[tuple[float, float], dict[str, Any]] = {}
+    for group in groups:
+        options = (group["lr"], group["weight_decay"])
+        merged.setdefault(options, {**group, "params": []})["params"] += group["params"]
+    return list(merged.values())
+
+
+def warmup_and_half_cosine(optimizer: torch.optim.Optimizer, num_steps: int, warmup: float) -> LambdaLR:
+    """Return a schedule that rises over the first steps and falls along a half cosine to zero at the last one.
+
+    Args:
+        optimizer: Whose rates it scales.
+        num_steps: Number of all steps.
+        warmup: Share of them in which the rate rises.
+
+    Source: Loshchilov and Hutter, SGDR, 2017.
+    """
+    num_warmup = max(1, round(warmup * num_steps))
+
+    def factor(step: int) -> float:
+        if step < num_warmup:
+            return (step + 1) / num_warmup
+        return 0.5 * (1 + math.cos(math.pi * (step - num_warmup) / max(1, num_steps - num_warmup)))
+
+    return LambdaLR(optimizer, factor)
