@@ -21,6 +21,7 @@ from lightning.pytorch.callbacks import Callback
 from sklearn.metrics import f1_score
 from torch import nn
 
+from emoji_lightning.checkpoint.architecture import plain
 from emoji_lightning.cli.lightning import EmojiCLI
 from emoji_lightning.data.datamodule import EmojiDataModule
 from emoji_lightning.model.classifier import EmojiClassifier
@@ -35,7 +36,7 @@ class TightLoop:
         self.embeddings = {split: torch.from_numpy(corpus.embeddings[corpus.rows(split)]) for split in ("train", "dev")}
         self.labels = {split: torch.from_numpy(corpus.labels[corpus.rows(split)]) for split in ("train", "dev")}
         self.batch_size = data.batch_size
-        self.head = Head(input_dim=768, hidden_dim=512, num_labels=11, dropout=model.hparams["dropout"])
+        self.head = Head(plain(768, 512, 11), dropout=model.hparams["dropout"])
         self.head.standardizer.fit(self.embeddings["train"])
         self.loss = nn.CrossEntropyLoss(label_smoothing=model.hparams["label_smoothing"])
         matrices = [parameter for parameter in self.head.parameters() if parameter.ndim > 1]
