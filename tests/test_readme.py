@@ -23,7 +23,7 @@ COMMANDS = [
     line
     for kind, block in BLOCKS
     if kind == "bash"
-    for line in block.splitlines()
+    for line in block.replace("\\\n", " ").splitlines()
     if line.startswith("emoji-lightning ")
 ]
 

@@ -56,6 +56,8 @@ def print_start(model: EmojiClassifier) -> None:
     print("copied: all layers below the last")
     for what, labels in (("copied rows", start.copied), ("new rows", start.new), ("dropped", start.dropped)):
         print(f"{what}: {len(labels)}  {' '.join(labels)}".rstrip())
+    if start.dropped:
+        print("the new head does not know the dropped labels; to keep them, name all labels: --data.labels FILE")
     if not start.copied:
         print("warning: no label of the file is one of these; if they only differ in name, give --data.label_map")
 

@@ -126,6 +126,7 @@ def test_the_run_prints_what_was_copied_started_new_and_dropped(
     assert "copied rows: 1  joy" in printed
     assert "new rows: 2  🔥 👍" in printed
     assert "dropped: 2  <none> 😭" in printed
+    assert "to keep them, name all labels: --data.labels" in printed
 
 
 def test_later_verbs_need_the_file_no_more(tuned: Path, tmp_path: Path, old: Path) -> None:
