@@ -366,7 +366,7 @@ def main() -> None:
     parser.add_argument("--emodb", type=Path, metavar="FOLDER")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--rehearse", type=float, nargs="+", default=[2.0])
+    parser.add_argument("--rehearse", type=float, nargs="+", default=[1.0])
     options = parser.parse_args()
     scores: dict[str, list[tuple[float, ...]]] = {}
     with tempfile.TemporaryDirectory() as root:
