@@ -170,6 +170,17 @@ def test_a_stored_standardisation_is_replaced_by_ours_or_by_none(tmp_path: Path)
         assert written["temperature"] == 1.0
 
 
+def test_a_stored_variance_is_replaced_by_our_scale_squared(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    ours = Standardization(torch.randn(8), torch.rand(8) + 1, (), ())
+    model = read_head(save(tmp_path / "theirs.pt", feat_mean=[0.0] * 8, feat_var=torch.ones(8, dtype=torch.float64)))
+    head = replace(other_head(model, ("a", "b", "c")), standardization=ours)
+    written = torch.load(write_like(head, model, tmp_path / "out").file, weights_only=True)
+    assert written["feat_mean"] == pytest.approx(ours.mean.tolist())
+    assert written["feat_var"].dtype == torch.float64
+    torch.testing.assert_close(written["feat_var"].float(), ours.scale.square())
+
+
 def test_a_standardisation_goes_into_the_layers_where_the_file_has_no_place_for_it(tmp_path: Path) -> None:
     torch.manual_seed(3)
     model = read_head(save(tmp_path / "theirs.pt"))

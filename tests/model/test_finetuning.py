@@ -136,3 +136,57 @@ def test_what_a_resumed_training_needs_of_its_start_comes_back(tmp_path: Path) -
     assert again.finetuning.start == model.finetuning.start  # type: ignore[union-attr]
     references = [each.finetuning.reference_on(torch.device("cpu")) for each in (model, again)]  # type: ignore[union-attr]
     assert torch.equal(references[0](batch.embedding), references[1](batch.embedding))
+
+
+def test_the_rehearsal_weighs_an_old_label_as_told_in_proportion_to_a_new_one(tmp_path: Path) -> None:
+    model, batch = classifier(tmp_path, rehearse=3.0), data()
+    assert model.finetuning is not None
+    plain_loss = torch.nn.functional.cross_entropy(model(batch.embedding), batch.label)
+    torch.manual_seed(5)
+    found = float(model.training_step(batch, 0))
+    torch.manual_seed(5)
+    imagined = model.finetuning._imagined
+    assert imagined is not None
+    drawn = imagined.draw(2 * len(batch.label))
+    log_probabilities = model.head.net(drawn.inputs).log_softmax(dim=1)
+    rehearsed = -(drawn.targets * log_probabilities).sum(dim=1).mean()
+    weight = 3.0 * 2 / 1  # two copied labels, one new
+    assert found == pytest.approx(float((plain_loss + weight * rehearsed) / (1 + weight)), rel=1e-5)
+
+
+def test_imagined_utterances_come_back_when_a_run_goes_on(tmp_path: Path) -> None:
+    model = classifier(tmp_path, rehearse=1.0)
+    again = EmojiClassifier(NEW, input_dim=6, dropout=0.0, init_from=str(tmp_path / "head.pt"), rehearse=1.0)
+    assert model.finetuning is not None
+    assert again.finetuning is not None
+    again.finetuning.load_state_dict(again.head, model.finetuning.state_dict())
+    found, expected = again.finetuning._imagined, model.finetuning._imagined
+    assert found is not None
+    assert expected is not None
+    assert torch.equal(found.inputs, expected.inputs)
+    assert torch.equal(found.targets, expected.targets)
+
+
+def test_a_known_mean_of_the_old_data_is_where_utterances_are_imagined(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    centres: list[torch.Tensor | None] = []
+    monkeypatch.setattr(
+        "emoji_lightning.model.finetuning.imagine", lambda *args, centre: centres.append(centre) or None
+    )
+    state = plain(6, 4, 3).build(0.0).state_dict()
+    known = {"feature_mean": torch.arange(6.0), "feature_scale": torch.full((6,), 2.0)}
+    for name, entries in (("known.pt", known), ("unknown.pt", {})):
+        torch.save({"state_dict": state, "labels": OLD, **entries}, tmp_path / name)
+        model = EmojiClassifier(NEW, input_dim=6, init_from=str(tmp_path / name), rehearse=1.0)
+        assert model.finetuning is not None
+        model.finetuning.begin(model.head, data().embedding, data().label)
+    assert centres[1] is None
+    assert centres[0] is not None
+    torch.testing.assert_close(centres[0], model_standardizer(data().embedding)(torch.arange(6.0)))
+
+
+def model_standardizer(embeddings: torch.Tensor) -> torch.nn.Module:
+    head = Head(plain(6, 4, 3), dropout=0.0)
+    head.standardizer.fit(embeddings)
+    return head.standardizer
