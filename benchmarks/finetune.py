@@ -1,11 +1,11 @@
 """Fine-tuning beside training from scratch, the old head, and the naive way; all by the program's own verbs.
 
-    python benchmarks/finetune.py labels [--corpus made|easy|hard|demo] [--seeds 10]
+    python benchmarks/finetune.py labels [--corpus made|easy|hard|demo] [--utterances 50] [--seeds 10]
     python benchmarks/finetune.py domain [--seeds 10]
     python benchmarks/finetune.py labels --emodb FOLDER [--seeds 10]
     python benchmarks/finetune.py domain --emodb FOLDER [--seeds 10]
 
-labels: two labels with 50 utterances each are added to a head trained on the others, whose data is not given.
+labels: two labels with some utterances each are added to a head trained on the others, whose data is not given.
 domain: the labels stay, the voices change, and 200 utterances of the new ones are given.
 
 Made corpora are synthetic: 11 labels in 768 dimensions, within-label variances that fall as k^-0.9 along random
@@ -204,8 +204,8 @@ class LabelsTask:
     test: Part
 
 
-def made_labels(name: str, seed: int) -> LabelsTask:
-    """Draw 1,000 utterances of each of nine labels, and 50 of each of the two new ones."""
+def made_labels(name: str, seed: int, num_new: int) -> LabelsTask:
+    """Draw 1,000 utterances of each of nine labels, and a few of each of the two new ones."""
     draw = made_corpus(name, seed)
     old, new = LABELS[:9], LABELS[9:]
     return LabelsTask(
@@ -213,13 +213,13 @@ def made_labels(name: str, seed: int) -> LabelsTask:
         new,
         old_train=draw(dict.fromkeys(old, 1000)),
         old_dev=draw(dict.fromkeys(old, 50)),
-        new_train=draw(dict.fromkeys(new, 50)),
+        new_train=draw(dict.fromkeys(new, num_new)),
         new_dev=draw(dict.fromkeys(new, 10)),
         test=draw(dict.fromkeys(LABELS, 100)),
     )
 
 
-def emodb_labels(speech: Speech, seed: int) -> LabelsTask:
+def emodb_labels(speech: Speech, seed: int, num_new: int) -> LabelsTask:
     """Choose two new labels; test on one man and one woman, dev on another pair."""
     rng = np.random.default_rng(seed)
     test, dev = (speech.by((WOMEN[place % 5], MEN[place % 5])) for place in (seed, seed + 1))
@@ -231,7 +231,7 @@ def emodb_labels(speech: Speech, seed: int) -> LabelsTask:
         if all(test.labels.count(label) >= 4 and dev.labels.count(label) for label in new):
             break
     old = [label for label in labels if label not in new]
-    chosen = [_first(train.of(lambda label, name=name: label == name), 50, rng) for name in new]  # type: ignore[misc]
+    chosen = [_first(train.of(lambda label, name=name: label == name), num_new, rng) for name in new]  # type: ignore[misc]
     new_train, new_dev = chosen[0] + chosen[1], dev.of(lambda label: label in new)
     return LabelsTask(
         old, new, train.of(lambda label: label in old), dev.of(lambda label: label in old), new_train, new_dev, test
@@ -364,6 +364,7 @@ def main() -> None:
     parser.add_argument("task", choices=["labels", "domain"])
     parser.add_argument("--corpus", choices=[*SEPARATION, "demo"], default="made")
     parser.add_argument("--emodb", type=Path, metavar="FOLDER")
+    parser.add_argument("--utterances", type=int, default=50, help="of each new label")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--rehearse", type=float, nargs="+", default=[1.0])
@@ -375,7 +376,8 @@ def main() -> None:
             work = Work(Path(root) / str(seed), seed, () if speech is None else ("--config", SMALL))
             found: dict[str, tuple[float, ...]]
             if options.task == "labels":
-                labels_task = made_labels(options.corpus, seed) if speech is None else emodb_labels(speech, seed)
+                chosen = (seed, options.utterances)
+                labels_task = made_labels(options.corpus, *chosen) if speech is None else emodb_labels(speech, *chosen)
                 found = dict(add_labels(labels_task, work, options.rehearse))
             else:
                 domain_task = made_domain(options.corpus, seed) if speech is None else emodb_domain(speech, seed)

@@ -11,6 +11,7 @@ import torch
 from layout_parts import Layout
 from layouts import LAYOUTS
 from safetensors import safe_open
+from safetensors.torch import save_file
 
 from emoji_lightning.bundle.bundle import write_bundle, write_labels
 from emoji_lightning.bundle.like import LikeReport, write_like
@@ -179,6 +180,17 @@ def test_a_stored_variance_is_replaced_by_our_scale_squared(tmp_path: Path) -> N
     assert written["feat_mean"] == pytest.approx(ours.mean.tolist())
     assert written["feat_var"].dtype == torch.float64
     torch.testing.assert_close(written["feat_var"].float(), ours.scale.square())
+
+
+def test_metadata_of_safetensors_that_does_not_change_keeps_its_text(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    metadata = {"labels": '["a","b",  "c"]', "note": '{"b":1,"a":[1.50]}', "version": "1.0"}
+    save_file(plain(8, 5, 3).build(0.0).state_dict(), tmp_path / "theirs.safetensors", metadata=metadata)
+    model = read_head(tmp_path / "theirs.safetensors")
+    same = write_like(other_head(model, ("a", "b", "c")), model, tmp_path / "same").file
+    assert contents(same)[1] == metadata
+    other = write_like(other_head(model, ("c", "😭")), model, tmp_path / "other").file
+    assert contents(other)[1] == metadata | {"labels": '["c", "😭"]'}
 
 
 def test_a_standardisation_goes_into_the_layers_where_the_file_has_no_place_for_it(tmp_path: Path) -> None:
