@@ -44,6 +44,8 @@ def test_rows_are_copied_by_the_name_of_their_label(tmp_path: Path) -> None:
         for row, old_row in ((0, 3), (2, 1), (3, 0)):
             assert torch.equal(state[name][row], old.state_dict[name][old_row])
         assert not any(torch.equal(state[name][1], row) for row in old.state_dict[name])
+    assert torch.equal(state["6.bias"][[1, 4]], torch.zeros(2))
+    assert len(set(state["6.weight"][[1, 4]].flatten().tolist())) == 8
 
 
 def test_the_logits_of_copied_labels_are_those_of_the_file(tmp_path: Path) -> None:
