@@ -9,6 +9,9 @@ from emoji_lightning.checkpoint.stored_head import StoredHead
 from emoji_lightning.checkpoint.transforms import Standardization
 from emoji_lightning.labels import LabelSet
 
+CONSTANT = 1e-6
+"""A dimension that deviates by less than this share of its mean is constant: float32 resolves 6e-8 of it."""
+
 
 class Standardizer(nn.Module):
     """Subtract a mean and divide by a scale, both fixed before training and (D,) float32; the identity until `fit`.
@@ -28,13 +31,17 @@ class Standardizer(nn.Module):
         """Take mean and standard deviation from (N, D) training embeddings.
 
         A dimension whose deviation is under 1e-3 of the median one carries rounding noise, not speech: its scale is
-        bounded there, so that folding it into the first layer stays exact.
+        bounded there, so that folding it into the first layer stays exact. One that is constant, up to float32's
+        rounding, takes the larger of its magnitude and the median deviation as its scale: a small one would cancel in
+        the folded bias, and would blow up what other speech has there (log-mel bands that are silent in a corpus).
         """
         exact = embeddings.double()
-        deviation = exact.std(dim=0, correction=0)
-        floor = 1e-3 * deviation.median()
-        self.mean.copy_(exact.mean(dim=0))
-        self.scale.copy_(deviation.clamp_min(floor) if floor > 0 else torch.ones_like(deviation))
+        deviation, mean = exact.std(dim=0, correction=0), exact.mean(dim=0)
+        median = deviation.median()
+        constant = deviation <= CONSTANT * mean.abs()
+        scale = torch.where(constant, mean.abs().clamp_min(median), deviation.clamp_min(1e-3 * median))
+        self.mean.copy_(mean)
+        self.scale.copy_(scale if median > 0 else torch.ones_like(deviation))
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """Return (B, D) standardised embeddings."""

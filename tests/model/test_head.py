@@ -53,6 +53,21 @@ def test_a_constant_dimension_stays_finite_and_does_not_explode(embeddings: torc
     assert standardizer(embeddings + 1e-4).abs().max() < 10
 
 
+def test_silent_bands_fold_exactly_and_do_not_blow_up_what_other_speech_has_there() -> None:
+    generator = torch.Generator().manual_seed(2)
+    embeddings = torch.randn(300, 768, generator=generator)
+    silent = torch.zeros(768, dtype=torch.bool)
+    silent[::6] = True
+    embeddings[:, silent] = -23.02585  # the logarithm of log-mel's floor
+    torch.manual_seed(3)
+    model = Head(plain(768, 512, 11), dropout=0.2).eval()
+    model.standardizer.fit(embeddings)
+    mlp = plain(768, 512, 11).build(0.0).eval()
+    mlp.load_state_dict(exported(model))
+    torch.testing.assert_close(mlp(embeddings), model(embeddings), atol=1e-5, rtol=0)
+    assert model.standardizer(torch.zeros(1, 768))[:, silent].abs().max() <= 1
+
+
 def test_constant_embeddings_are_only_centred() -> None:
     standardizer = Standardizer(2)
     standardizer.fit(torch.full((4, 2), 5.0))
