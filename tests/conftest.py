@@ -1,7 +1,8 @@
-"""A tiny emotion2vec model, built here, for every test that needs a real one."""
+"""What tests of several folders need: a tiny emotion2vec model, built here, and one headless Chromium."""
 
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -111,3 +112,17 @@ def build_model() -> Callable[..., Path]:
 def tiny_model(build_model: Callable[[Path, str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One model for all tests that do not change it."""
     return build_model(tmp_path_factory.mktemp("models") / "tiny", TINY_CONFIG)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Chromium, through playwright; tests skip where one of them is not installed."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra: dev)")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("chromium is not installed (Debian: apt-get install chromium fonts-noto-color-emoji)")
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with playwright.sync_playwright() as started:
+        launched = started.chromium.launch(executable_path=chromium, args=arguments)
+        yield launched
+        launched.close()
