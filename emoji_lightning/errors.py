@@ -39,6 +39,10 @@ class CheckpointError(EmojiLightningError):
     """A checkpoint or bundle is missing or does not fit."""
 
 
+class EvaluationError(EmojiLightningError):
+    """Predictions cannot be evaluated."""
+
+
 class ConfigError(EmojiLightningError):
     """Options contradict each other or the machine."""
 
