@@ -1,5 +1,6 @@
 """Files appear whole or not at all, and JSON is read whole or not at all."""
 
+import json
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -38,6 +39,12 @@ def write_whole(path: Path, write: Callable[[Path], object], *, keep: bool = Fal
                 temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write readable JSON, whole or not at all."""
+    text = json.dumps(content, ensure_ascii=False, indent=2) + "\n"
+    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def sweep(folder: Path) -> None:

@@ -11,7 +11,7 @@ from emoji_lightning.checkpoint.content import BUNDLE_NAME
 from emoji_lightning.checkpoint.folding import fold
 from emoji_lightning.checkpoint.stored_head import FORMAT_VERSION, StoredHead
 from emoji_lightning.errors import CheckpointError
-from emoji_lightning.files import write_whole
+from emoji_lightning.files import write_json, write_whole
 
 LABELS, SUMMARY, SAFETENSORS = "label2id.json", "summary.json", "best_classifier.safetensors"
 WEIGHTS, PREFIX = "model_state_dict", "net."
@@ -37,12 +37,12 @@ def write_bundle(head: StoredHead, folder: Path, *, safetensors: bool = False) -
     save_torch(content, folder / BUNDLE_NAME)
     if safetensors:
         write_safetensors(head, folder)
-    write_labels(head, folder)
-
-
-def write_labels(head: StoredHead, folder: Path) -> None:
-    """Write `label2id.json` and `summary.json`."""
     write_json(folder / LABELS, head.label_set.label2id)
+    write_summary(head, folder)
+
+
+def write_summary(head: StoredHead, folder: Path) -> None:
+    """Write `summary.json`."""
     write_json(folder / SUMMARY, head.summary)
 
 
@@ -85,9 +85,3 @@ def save_torch(content: dict[Any, Any], file: Path) -> None:
             torch.save(content, opened)
 
     write_whole(file, save)
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write readable JSON, whole or not at all."""
-    text = json.dumps(content, ensure_ascii=False, indent=2) + "\n"
-    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))

@@ -9,9 +9,9 @@ from typing import Any
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from emoji_lightning.bundle.bundle import save_torch, write_json
+from emoji_lightning.bundle.bundle import save_torch
 from emoji_lightning.checkpoint.content import METADATA, Content, Place, decode_text
-from emoji_lightning.files import write_whole
+from emoji_lightning.files import write_json, write_whole
 
 
 def put(data: Mapping[Any, Any], place: Place, value: Any) -> dict[Any, Any]:
@@ -49,7 +49,16 @@ def save_like(content: Content, data: dict[Any, Any], file: Path, beside: Mappin
     else:
         save_torch(data, file)
     for name, values in beside.items():
-        write_json(file.with_name(name), values)
+        _write_json_like(content, file.with_name(name), values)
+
+
+def _write_json_like(content: Content, file: Path, values: dict[str, Any]) -> None:
+    """Write a JSON file; one that did not change keeps the text that it had."""
+    if values == content.beside.get(file.name):
+        text = content.file.with_name(file.name).read_bytes()
+        write_whole(file, lambda path: path.write_bytes(text))
+    else:
+        write_json(file, values)
 
 
 def _encode(content: Content, metadata: Mapping[str, Any]) -> dict[str, str]:

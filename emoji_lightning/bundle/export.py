@@ -13,12 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from emoji_lightning.bundle.bundle import write_bundle, write_labels, write_safetensors
+from emoji_lightning.bundle.bundle import write_bundle, write_summary
 from emoji_lightning.bundle.like import LikeReport, as_stored_like, write_like
 from emoji_lightning.checkpoint.content import BUNDLE_NAME
 from emoji_lightning.checkpoint.stored_head import StoredHead, read_head
 from emoji_lightning.errors import CheckpointError
-from emoji_lightning.evaluation.metrics import Metrics, compute_metrics
+from emoji_lightning.evaluation.calibration import calibrate
+from emoji_lightning.evaluation.evaluation import Evaluation, evaluate
+from emoji_lightning.evaluation.metrics import Metrics, compute_metrics, softmax
 from emoji_lightning.model.classifier import EmojiClassifier
 
 PARITY_TOLERANCE = 1e-5
@@ -53,12 +55,12 @@ class Exported:
 
     Attributes:
         file: The checkpoint that was written.
-        metrics: Its metrics on dev and test.
+        metrics: Its numbers on dev and test, with intervals.
         like: What became of the other entries of the file that `--like` names.
     """
 
     file: Path
-    metrics: dict[str, Metrics]
+    metrics: dict[str, Evaluation]
     like: LikeReport | None = None
 
 
@@ -82,8 +84,8 @@ def export_bundle(
         safetensors: Whether `best_classifier.safetensors` is written, too.
 
     Raises:
-        CheckpointError: The written head differs from the model by more than 1e-5 in a logit of dev; then nothing in
-            `folder` has changed.
+        CheckpointError: The written head differs from the model by more than 1e-5 in a logit of dev, or cannot be
+            written in that layout; then nothing in `folder` has changed.
     """
     model = model.eval().cpu().float()
     broken = [name for name, tensor in model.head.state_dict().items() if not tensor.isfinite().all()]
@@ -94,9 +96,26 @@ def export_bundle(
     head = model.to_stored()
     write = _Writer(like, safetensors, epochs=training.get("epochs"))
     scorer, difference = _check_parity(write, head, model, _split(corpus, "dev"))
-    num_labels = len(head.label_set)
-    metrics = {split: _evaluate(scorer, corpus, split, num_labels=num_labels) for split in ("dev", "test")}
-    summary = summarize(head, corpus, metrics, training=dict(training) | {"max_logit_difference": difference})
+    logits = {split: _score(scorer, _split(corpus, split)) for split in ("dev", "test")}
+    labels = {split: corpus.labels[corpus.rows(split)] for split in logits}
+    calibration = calibrate(logits["dev"], labels["dev"], logits["test"], labels["test"])
+    temperature = 1.0 if calibration is None else calibration.temperature
+    metrics, calibrated = (
+        {
+            split: evaluate(labels[split], softmax(logits[split] / divisor), names=list(head.label_set))
+            for split in logits
+        }
+        for divisor in (1.0, temperature)
+    )
+    summary = summarize(
+        head,
+        corpus,
+        metrics,
+        training=dict(training) | {"max_logit_difference": difference},
+        calibration=None if calibration is None else calibration.on_dev(),
+    )
+    for split, evaluation in calibrated.items():  # as `score` gives it for TTS systems
+        summary["metrics"][split]["calibrated_mean_probability"] = evaluation.numbers["mean_probability"].to_dict()
     file, report = write(replace(head, summary=summary), folder)
     return Exported(file, metrics, report)
 
@@ -114,10 +133,8 @@ class _Writer:
         if self.like is None:
             write_bundle(head, folder, safetensors=self.safetensors)
             return folder / BUNDLE_NAME, None
-        report = write_like(head, self.like, folder, epochs=self.epochs)
-        if self.safetensors:
-            write_safetensors(head, folder)
-        write_labels(head, folder)
+        report = write_like(head, self.like, folder, epochs=self.epochs, safetensors=self.safetensors)
+        write_summary(head, folder)
         return report.file, report
 
 
@@ -148,10 +165,8 @@ def _check_parity(
 
 
 @torch.inference_mode()
-def _evaluate(scorer: nn.Module, corpus: EvaluatedCorpus, split: str, *, num_labels: int) -> Metrics:
-    rows = corpus.rows(split)
-    predicted = scorer(_split(corpus, split)).argmax(dim=1).numpy()
-    return compute_metrics(corpus.labels[rows], predicted, num_labels=num_labels)
+def _score(scorer: nn.Module, embeddings: Tensor) -> NDArray[np.float32]:
+    return np.asarray(scorer(embeddings).numpy(), dtype=np.float32)
 
 
 def best_reachable(corpus: EvaluatedCorpus, split: str, *, num_labels: int) -> Metrics | None:
@@ -163,7 +178,12 @@ def best_reachable(corpus: EvaluatedCorpus, split: str, *, num_labels: int) -> M
 
 
 def summarize(
-    head: StoredHead, corpus: EvaluatedCorpus, metrics: Mapping[str, Metrics], *, training: Mapping[str, Any]
+    head: StoredHead,
+    corpus: EvaluatedCorpus,
+    metrics: Mapping[str, Evaluation],
+    *,
+    training: Mapping[str, Any],
+    calibration: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """Return the content of `summary.json`; every value is named here, so that no path or host name gets in."""
     architecture = head.architecture
@@ -176,6 +196,7 @@ def summarize(
             "labels": list(head.label_set),
             "encoder": head.encoder,
             "embedding": corpus.embedding_spec,
+            "calibration": calibration,
         },
         "data": {
             "name": corpus.name,

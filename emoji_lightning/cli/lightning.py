@@ -1,11 +1,11 @@
 """The verbs that are Lightning's, through LightningCLI."""
 
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import lightning.pytorch as pl
+import torch
 import yaml
 from jsonargparse import ArgumentError, set_parsing_settings
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -15,7 +15,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from emoji_lightning.cli import run_folder, tables
 from emoji_lightning.cli.configs import BASE_CONFIG
-from emoji_lightning.cli.static_options import LABELS_ALIAS
+from emoji_lightning.cli.evaluated_run import Answers, EvaluationOptions, evaluate_run
+from emoji_lightning.cli.static_options import expand_aliases
 from emoji_lightning.cli.trainer import EmojiTrainer, read_checkpoint
 from emoji_lightning.data.datamodule import EmojiDataModule
 from emoji_lightning.errors import ConfigError
@@ -37,9 +38,7 @@ def run(verb: str, words: Sequence[str]) -> None:
     Raises:
         ConfigError: The options ask for what this machine or these options do not have.
     """
-    words = run_folder.put_overlays_first(
-        [re.sub(rf"^--{LABELS_ALIAS}(?==|$)", "--data.labels", word) for word in words]
-    )
+    words = run_folder.put_overlays_first(expand_aliases(words))
     if verb == "fit" and run_folder.resumes(words) and any(word.startswith("--model.init_from") for word in words):
         raise ConfigError("--ckpt_path resumes a run exactly, --model.init_from starts a new one; give one of them")
     folder = run_folder.find_run_folder(words, BASE_CONFIG)
@@ -120,9 +119,12 @@ class EmojiCLI(LightningCLI):
         return {self.verb: verbs[self.verb] | DECIDED_HERE}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add the two callbacks by name, so that overlays can change one option of them, and what data gives model."""
+        """Add the two callbacks by name, so that overlays can change one option of them, how predictions are judged,
+        and what data gives model.
+        """
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.add_lightning_class_args(EarlyStopping, "early_stopping")
+        parser.add_class_arguments(EvaluationOptions, "evaluation")
         parser.link_arguments("data.label_names", "model.labels", apply_on="instantiate")
         parser.link_arguments("data.embedding_dim", "model.input_dim", apply_on="instantiate")
         for name in ("encoder", "weights_sha256", "class_weights"):
@@ -162,7 +164,7 @@ class EmojiCLI(LightningCLI):
             check_options(self.model.hparams, read_checkpoint(options["ckpt_path"]))
         self.config["fit"].data.labels = self.datamodule.label_names  # so that later verbs number them the same
         if self.trainer.is_global_zero:
-            tables.print_absent_labels(self.datamodule.corpus)
+            tables.print_absent_labels(self.datamodule.corpus, self.model)
             if options.get("ckpt_path") is None:
                 tables.print_start(self.model)
         moved = self._make_room(options.get("ckpt_path")) if run_folder.is_main_process() else None
@@ -176,7 +178,7 @@ class EmojiCLI(LightningCLI):
         if not trained and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             raise ConfigError(f"nothing was trained in {self.folder}: no epoch ended; check --trainer.max_epochs")
         if self.trainer.is_global_zero:
-            tables.print_fit(self.trainer, self.folder)
+            tables.print_fit(self.trainer, self.model, self.folder)
 
     def _calm_progress_bar(self) -> None:
         callbacks: list[Any] = self.trainer.callbacks  # type: ignore[attr-defined]
@@ -204,20 +206,40 @@ class EmojiCLI(LightningCLI):
         writer = self._add_writer()
         evaluate(verbose=False, **options)
         self._demand_predictions(writer)
-        if writer.metrics:
-            tables.print_metrics(writer.metrics, self.datamodule.corpus)
-            print(f"predictions: {writer.written}")
+        predictions = writer.predictions
+        if predictions is None or predictions.file is None:
+            return
+        own = Answers(predictions.logits, predictions.labels)
+        evaluated = evaluate_run(
+            predictions,
+            self.datamodule.corpus,
+            self._get(self.config_init, "evaluation"),
+            dev=own if predictions.split == "dev" else self._answers_to_dev(),
+            folder=self.folder,
+            checkpoint=Path(options["ckpt_path"]),
+        )
+        tables.print_evaluation(evaluated, self.datamodule.corpus)
+        print(f"predictions: {predictions.file}\nreport: {evaluated.report}")
+
+    def _answers_to_dev(self) -> Answers | None:
+        """Return the model's answers to dev; None where dev is empty or has no labels."""
+        labels = self.datamodule.label_ids("dev").numpy()
+        if not labels.size or (labels < 0).any():
+            return None
+        with torch.inference_mode():
+            logits = self.model.eval().cpu()(self.datamodule.embeddings("dev"))
+        return Answers(logits.float().numpy(), labels)
 
     def predict(self, **options: Any) -> None:
         """Label utterances, write the predictions and say where they are."""
         writer = self._add_writer()
         self.trainer.predict(return_predictions=False, **options)
         self._demand_predictions(writer)
-        if writer.written is not None:
-            print(f"predictions: {writer.written}")
+        if writer.predictions is not None and writer.predictions.file is not None:
+            print(f"predictions: {writer.predictions.file}")
 
     def _demand_predictions(self, writer: PredictionWriter) -> None:
-        if self.trainer.is_global_zero and not writer.num_predicted:
+        if self.trainer.is_global_zero and writer.predictions is None:
             raise ConfigError(
                 f"{self.subcommand}: no utterance was evaluated; check --trainer.limit_* and the manifest"
             )

@@ -11,7 +11,7 @@ from emoji_lightning.errors import CheckpointError, ConfigError
 DEFAULT = "runs/default"
 CONFIG = "fit.yaml"
 CHECKPOINTS = "checkpoints"
-EVALUATION = ("metrics.json", "predictions*.parquet")
+EVALUATION = ("metrics.json", "predictions*.parquet", "report*.html", f"{CHECKPOINTS}/*.calibration.json")
 RUN = (CONFIG, f"{CHECKPOINTS}/*.ckpt", "tensorboard", *EVALUATION)
 ROOT_OPTION, CKPT_OPTION, CONFIG_OPTIONS = "--trainer.default_root_dir", "--ckpt_path", ("--config", "-c")
 

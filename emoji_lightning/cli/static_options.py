@@ -47,6 +47,7 @@ GROUPS = (
     Source("trainer.", "lightning", "pytorch/trainer/trainer.py", "Trainer"),
     Source("checkpoint.", "lightning", "pytorch/callbacks/model_checkpoint.py", "ModelCheckpoint"),
     Source("early_stopping.", "lightning", "pytorch/callbacks/early_stopping.py", "EarlyStopping"),
+    Source("evaluation.", "emoji_lightning", "cli/evaluated_run.py", "EvaluationOptions"),
 )
 NO_OPTIONS = (
     "model",
@@ -62,8 +63,12 @@ COMMON = (
     Option("print_config", "[FLAGS]", None, "Print the configuration that these options make, and stop."),
     Option("seed_everything", "bool | int", "0", "Seed of initial weights, order of batches and dropout."),
 )
-LABELS_ALIAS = "model.labels"
-"""Taken as --data.labels: the data decides the labels of the model."""
+ALIASES = {
+    "model.labels": "data.labels",  # the data decides the labels of the model
+    "min-precision": "evaluation.min_precision",
+    "with-audio": "evaluation.with_audio",
+}
+"""Other names under which options are taken."""
 
 
 def options_of(verb: str, defaults: Mapping[str, Any] | None = None) -> list[Option]:
@@ -98,9 +103,23 @@ def _with_defaults(option: Option, defaults: Mapping[str, Any]) -> Option:
     return option._replace(default=None if default == "None" else default)
 
 
+def expand_aliases(words: Sequence[str]) -> list[str]:
+    """Return the words with options under their own names; `--with-audio` alone means true."""
+    expanded = []
+    for word in words:
+        name, equals, value = word.removeprefix("--").partition("=")
+        if not word.startswith("--") or name not in ALIASES:
+            expanded.append(word)
+        elif name == "with-audio" and not equals:
+            expanded.append(f"--{ALIASES[name]}=true")
+        else:
+            expanded.append(f"--{ALIASES[name]}{equals}{value}")
+    return expanded
+
+
 def check(verb: str, words: Sequence[str], options: Sequence[Option]) -> None:
     """Exit with 2 if a word is an option that the verb does not have; options of a part of an option pass."""
-    known = {option.name for option in options} | {LABELS_ALIAS}
+    known = {option.name for option in options} | set(ALIASES)
     for word in words:
         name = word[2:].split("=")[0].rstrip("+")
         if not word.startswith("--") or name in known or _is_group(name) or _is_part(name, known):

@@ -8,16 +8,19 @@ from rich.console import Console
 from rich.table import Table
 
 from emoji_lightning.bundle.export import EvaluatedCorpus, Exported, best_reachable
+from emoji_lightning.cli.evaluated_run import Abstention, EvaluatedSplit
 from emoji_lightning.cli.run_folder import DEFAULT
 from emoji_lightning.data.synthetic import BEST_ACCURACY
-from emoji_lightning.evaluation.metrics import Metrics
+from emoji_lightning.evaluation.calibration import Calibration
+from emoji_lightning.evaluation.evaluation import Evaluation
+from emoji_lightning.evaluation.resampling import Number
 from emoji_lightning.model.classifier import EmojiClassifier
 
 FEW_STEPS = 300
 """Fewer optimiser steps than this leave the default recipe undertrained (EmoDB: 40 steps in 20 epochs of 256)."""
 
 
-def print_metrics(metrics: Mapping[str, Metrics], corpus: EvaluatedCorpus) -> None:
+def print_metrics(metrics: Mapping[str, Evaluation], corpus: EvaluatedCorpus) -> None:
     """Print accuracy and macro-F1 of splits, beside the best that the corpus allows where that is known."""
     known = corpus.best_labels is not None
     table = Table(title=corpus.name, caption=_best_caption() if known else None)
@@ -25,21 +28,85 @@ def print_metrics(metrics: Mapping[str, Metrics], corpus: EvaluatedCorpus) -> No
         "split",
         "utterances",
         "accuracy",
+        "",
         "macro-F1",
+        "",
         *(("best accuracy", "best macro-F1") if known else ()),
     ):
         table.add_column(column, justify="left" if column == "split" else "right")
-    num_labels = len(next(iter(corpus.counts().values())))
-    for split, numbers in metrics.items():
-        cells = [split, str(numbers.num_utterances), f"{numbers.accuracy:.3f}", f"{numbers.macro_f1:.3f}"]
-        best = best_reachable(corpus, split, num_labels=num_labels)
-        table.add_row(*cells, *((f"{best.accuracy:.3f}", f"{best.macro_f1:.3f}") if best else ()))
+    for split, evaluation in metrics.items():
+        numbers = (evaluation.numbers[name] for name in ("accuracy", "macro_f1"))
+        cells = [cell for number in numbers for cell in (f"{number.value:.3f}", _interval(number))]
+        best = best_reachable(corpus, split, num_labels=len(evaluation.names))
+        reachable = (f"{best.accuracy:.3f}", f"{best.macro_f1:.3f}") if best else ()
+        table.add_row(split, str(evaluation.num_utterances), *cells, *reachable)
     Console().print(table)
 
 
-def print_absent_labels(corpus: EvaluatedCorpus) -> None:
-    """Warn of labels that no training utterance has: macro-F1 counts each of them as 0."""
-    absent = [label for label, count in corpus.counts()["train"].items() if not count]
+SHOWN_NUMBERS = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "balanced_accuracy": "balanced accuracy (UAR)",
+    "top3_accuracy": "top-3 accuracy",
+    "nll": "neg. log-likelihood",
+    "ece": "calibration error (ECE)",
+}
+
+
+def print_evaluation(evaluated: EvaluatedSplit, corpus: EvaluatedCorpus) -> None:
+    """Print the numbers of a split with their intervals beside chance, majority and the best that is reachable."""
+    evaluation, split = evaluated.evaluation, evaluated.split
+    best = best_reachable(corpus, split, num_labels=len(evaluation.names))
+    beside = dict(evaluation.baselines) | ({"best": best.to_dict()} if best else {})
+    table = Table(
+        title=f"{corpus.name}, {split}: {evaluation.num_utterances} utterances",
+        caption=_best_caption() if best else None,
+    )
+    for column in ("", split, f"{evaluation.resampling.level:.0%} interval", *beside):
+        table.add_column(column, justify="right" if column else "left")
+    for name, title in SHOWN_NUMBERS.items():
+        number = evaluation.numbers[name]
+        others = (f"{row[name]:.3f}" if name in row else "" for row in beside.values())
+        table.add_row(title, f"{number.value:.3f}", _interval(number), *others)
+    Console().print(table)
+    grouped = evaluation.group_name != "utterance"
+    over = f"{evaluation.num_groups} values of {evaluation.group_name}" if grouped else "utterances"
+    print(f"intervals: bootstrap over {over}")
+    if evaluated.calibration is not None:
+        _print_calibration(evaluated.calibration)
+    if evaluated.abstention is not None:
+        _print_abstention(evaluated.abstention, split)
+
+
+def _interval(number: Number) -> str:
+    return "" if number.low is None or number.high is None else f"{number.low:.3f} - {number.high:.3f}"
+
+
+def _print_calibration(calibration: Calibration) -> None:
+    before, after = calibration.before, calibration.after
+    print(
+        f"temperature {calibration.temperature:.3f} (fitted on dev): calibration error {before['ece']:.3f} -> "
+        f"{after['ece']:.3f}, negative log-likelihood {before['nll']:.3f} -> {after['nll']:.3f}"
+    )
+
+
+def _print_abstention(abstention: Abstention, split: str) -> None:
+    wanted = f"precision {abstention.min_precision:g}"
+    if abstention.dev is None or abstention.here is None:
+        print(f"{wanted}: reached at no confidence on dev")
+        return
+    shown = {"dev": abstention.dev, split: abstention.here}
+    figures = (
+        f"{each.coverage:.1%} of {name} with precision {each.precision:.3f}" if each.coverage else f"nothing of {name}"
+        for name, each in shown.items()
+    )
+    print(f"{wanted}: answer from confidence {abstention.dev.threshold:.3f} up: {', '.join(figures)}")
+
+
+def print_absent_labels(corpus: EvaluatedCorpus, model: EmojiClassifier) -> None:
+    """Warn of labels that no training utterance has and that the head does not bring: macro-F1 counts each as 0."""
+    brought = () if model.finetuning is None else model.finetuning.start.copied
+    absent = [label for label, count in corpus.counts()["train"].items() if not count and label not in brought]
     if absent:
         print(
             f"warning: {len(absent)} labels have no utterance in train: {' '.join(absent)}. They count as 0 in "
@@ -83,12 +150,12 @@ def _best_file(trainer: pl.Trainer) -> str:
     return str(file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file)
 
 
-def print_fit(trainer: pl.Trainer, folder: Path) -> None:
+def print_fit(trainer: pl.Trainer, model: EmojiClassifier, folder: Path) -> None:
     """Print the best dev macro-F1 and what to do next."""
     score = getattr(trainer.checkpoint_callback, "best_model_score", None)
     if score is not None:
         print(f"best dev/macro_f1 {float(score):.4f}, {trainer.global_step} steps: {_best_file(trainer)}")
-    if trainer.global_step < FEW_STEPS:
+    if trainer.global_step < FEW_STEPS and model.finetuning is None:
         print(f"only {trainer.global_step} steps were made; a small corpus wants configs/experiment/small.yaml")
     option = "" if str(folder) == DEFAULT else f" --trainer.default_root_dir {folder}"
     print(f"next: emoji-lightning test{option}; emoji-lightning export{option}")

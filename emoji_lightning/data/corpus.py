@@ -39,6 +39,7 @@ class Corpus:
         embedding_spec: What made the embeddings, as in the store's spec.json; empty for the demo corpus.
         best_labels: (N,) int64, the Bayes rule's answers where the distribution is known.
         num_replayed: How many of the last rows are of an old corpus, see `emoji_lightning.data.replay`.
+        manifest: The table of the other rows, in their order; None for the demo corpus.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Corpus:
     embedding_spec: Mapping[str, object]
     best_labels: NDArray[np.int64] | None = None
     num_replayed: int = 0
+    manifest: Manifest | None = None
 
     def rows(self, split: str) -> NDArray[np.int64]:
         """Return the rows (M,) int64 of a split; "all" gives every row of the corpus itself."""
@@ -137,6 +139,7 @@ def read_corpus(
         label_set=label_set,
         encoder=store.spec.encoder,
         embedding_spec=store.spec.to_dict(),
+        manifest=manifest,
     )
 
 

@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import lightning.pytorch as pl
 import numpy as np
@@ -13,8 +14,32 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
 
-from emoji_lightning.evaluation.metrics import Metrics, compute_metrics, softmax
-from emoji_lightning.files import write_whole
+from emoji_lightning.evaluation.metrics import softmax
+from emoji_lightning.files import write_json, write_whole
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A head's answers to N utterances, in the order of the corpus, each once on any number of processes.
+
+    Attributes:
+        split: "dev" or "test"; None for whatever `predict` was asked to label.
+        rows: (N,) int64, the utterances' rows in the corpus.
+        labels: (N,) int64, -1 where unlabelled.
+        logits: (N, K) float32.
+        file: Where they were written; None after a trial run over a few batches, which writes nothing.
+    """
+
+    split: str | None
+    rows: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    logits: NDArray[np.float32]
+    file: Path | None
+
+    @property
+    def probabilities(self) -> NDArray[np.float32]:
+        """Probabilities (N, K) float32, as they stand in the file."""
+        return softmax(self.logits)
 
 
 def predictions_table(
@@ -40,11 +65,10 @@ def predictions_table(
 
 
 class PredictionWriter(Callback):
-    """Collect the outputs of an evaluation verb, write them with their metrics and keep both for the terminal.
+    """Collect the outputs of an evaluation verb, write them and keep them for the numbers.
 
-    `validate` writes `predictions.dev.parquet`, `test` `predictions.test.parquet`, both the split's numbers in
-    `metrics.json`; `predict` writes `predictions.parquet`. Every utterance counts exactly once on any number of
-    processes.
+    `validate` writes `predictions.dev.parquet`, `test` `predictions.test.parquet`, `predict` `predictions.parquet`.
+    Every utterance counts exactly once on any number of processes. `predictions` holds what was written, on process 0.
 
     Args:
         folder: The run folder.
@@ -56,9 +80,7 @@ class PredictionWriter(Callback):
         self.folder = folder
         self.ids = ids
         self.labels = labels
-        self.metrics: dict[str, Metrics] = {}
-        self.written: Path | None = None
-        self.num_predicted = 0
+        self.predictions: Predictions | None = None
         self._outputs: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
 
     def on_validation_batch_end(
@@ -78,11 +100,11 @@ class PredictionWriter(Callback):
     on_predict_batch_end = on_validation_batch_end
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write dev's predictions and numbers."""
+        """Write dev's predictions."""
         self._finish("dev", partial=_is_rehearsal(trainer))
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write test's predictions and numbers."""
+        """Write test's predictions."""
         self._finish("test", partial=_is_rehearsal(trainer))
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -95,23 +117,16 @@ class PredictionWriter(Callback):
         if gathered is None:
             return
         rows, labels, logits = gathered
-        self.num_predicted = len(rows)
-        if partial:
-            return
-        ids = [self.ids[row] for row in rows]
-        self.written = self.folder / (f"predictions.{split}.parquet" if split else "predictions.parquet")
-        table = predictions_table(logits, labels, ids, self.labels)
-        write_whole(self.written, lambda path: pq.write_table(table, path))
-        if split:
-            self.metrics[split] = compute_metrics(labels, logits.argmax(axis=1), num_labels=len(self.labels))
-            write_metrics(self.folder / "metrics.json", self.metrics)
+        file = None if partial else self.folder / (f"predictions.{split}.parquet" if split else "predictions.parquet")
+        self.predictions = Predictions(split, rows, labels, logits, file)
+        if file is not None:
+            table = predictions_table(logits, labels, [self.ids[row] for row in rows], self.labels)
+            write_whole(file, lambda path: pq.write_table(table, path))
 
 
-def write_metrics(path: Path, metrics: Mapping[str, Metrics]) -> None:
-    """Put the numbers of these splits into a JSON file; other splits that it already holds stay."""
-    known = _read_metrics(path) | {split: numbers.to_dict() for split, numbers in metrics.items()}
-    text = json.dumps(known, indent=2) + "\n"
-    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+def write_metrics(path: Path, split: str, numbers: Mapping[str, Any]) -> None:
+    """Put the numbers of a split into a JSON file; other splits that it already holds stay."""
+    write_json(path, _read_metrics(path) | {split: numbers})
 
 
 def _read_metrics(path: Path) -> dict[str, object]:

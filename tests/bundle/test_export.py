@@ -49,7 +49,7 @@ def test_the_exported_head_gives_the_trained_models_logits(
     torch.testing.assert_close(mlp(embeddings), model.eval()(embeddings), atol=1e-5, rtol=0)
     predicted = mlp(embeddings).argmax(dim=1).numpy()
     test = corpus.rows("test")
-    assert metrics["test"].accuracy == pytest.approx((predicted[test] == corpus.labels[test]).mean())
+    assert metrics["test"].numbers["accuracy"].value == pytest.approx((predicted[test] == corpus.labels[test]).mean())
 
 
 def test_a_head_that_differs_is_not_exported(
@@ -75,8 +75,16 @@ def test_the_summary_holds_the_promised_figures_and_no_path(
     summary = json.loads(text)
     assert list(summary) == ["model", "data", "training", "metrics", "versions"]
     for split in ("dev", "test"):
-        assert summary["metrics"][split]["accuracy"] == metrics[split].accuracy
-        assert summary["metrics"][split]["macro_f1"] == metrics[split].macro_f1
+        for name in ("accuracy", "macro_f1"):
+            assert summary["metrics"][split][name] == metrics[split].numbers[name].value
+            assert summary["metrics"][split]["intervals"][name] == metrics[split].numbers[name].interval
+    calibration = summary["model"]["calibration"]
+    logits = read_head(tmp_path).build()(torch.from_numpy(corpus.embeddings[corpus.rows("dev")])).detach().double()
+    labels = torch.from_numpy(corpus.labels[corpus.rows("dev")])
+    scaled = torch.nn.functional.cross_entropy(logits / calibration["temperature"], labels)
+    assert calibration["fitted_on"] == "dev"
+    assert calibration["after"]["nll"] == pytest.approx(scaled.item())
+    assert calibration["after"]["nll"] < calibration["before"]["nll"]
     assert summary["data"]["utterances"]["train"] == {
         name: int((corpus.labels[:20] == label).sum()) for label, name in enumerate("abc")
     }
