@@ -64,17 +64,7 @@ class Predictor:
             device: "auto", "cpu", "cuda" or "cuda:N", for the encoder.
         """
         head = read_head(checkpoint)
-        if encoder is None and head.encoder == "synthetic":
-            raise CheckpointError(
-                f"{checkpoint}: trained on the synthetic demo corpus, which no encoder makes; it cannot hear audio. "
-                "Train on your own manifest (embed, split, fit, export) and classify with that bundle"
-            )
-        if encoder is None and head.encoder is None:
-            raise CheckpointError(
-                f"{checkpoint}: does not say which encoder made its {head.architecture.input_dim}-d embeddings; give "
-                "--encoder (emotion2vec_base for 768-d ones of the published classifier)"
-            )
-        return cls(head, load_encoder(encoder or str(head.encoder), device=device))
+        return cls(head, load_encoder(encoder or find_encoder(head, checkpoint), device=device))
 
     def classify(self, audio: str | Path) -> Classification:
         """Label an audio file.
@@ -83,19 +73,59 @@ class Predictor:
             AudioError: The file cannot be used.
         """
         waveform = load_waveform(Path(audio))
+        return self.classify_waveform(waveform, name=str(audio))
+
+    def classify_waveform(self, waveform: NDArray[np.float32], *, name: str = "waveform") -> Classification:
+        """Label audio that is in memory.
+
+        Args:
+            waveform: (T,) float32 at 16 kHz, mono, full scale 1.
+            name: What errors and the answer call it.
+
+        Raises:
+            AudioError: It is too short or not finite.
+        """
         try:
             embedding = self.encoder.encode(waveform)
         except AudioError as error:
-            raise AudioError(f"{audio}: {error}") from None
+            raise AudioError(f"{name}: {error}") from None
         probabilities = self.label_probabilities(embedding[np.newaxis])[0]
         ranked = sorted(zip(self.head.label_set, probabilities.tolist(), strict=True), key=lambda pair: -pair[1])
-        return Classification(str(audio), tuple(ranked))
+        return Classification(name, tuple(ranked))
 
     @torch.inference_mode()
-    def label_probabilities(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return probabilities (N, K) float32 of embeddings (N, D) float32."""
+    def label_probabilities(self, embeddings: NDArray[np.float32], *, temperature: float = 1.0) -> NDArray[np.float32]:
+        """Return probabilities (N, K) float32 of embeddings (N, D) float32.
+
+        Args:
+            embeddings: As the encoder makes them.
+            temperature: What logits are divided by, besides what the head itself does.
+        """
         logits = self._scorer(torch.from_numpy(embeddings))
-        return np.asarray(logits.softmax(dim=1).numpy(), dtype=np.float32)
+        return np.asarray((logits / temperature).softmax(dim=1).numpy(), dtype=np.float32)
+
+
+def find_encoder(head: StoredHead, checkpoint: str | Path) -> str:
+    """Return the name of the encoder that a head says it was trained on.
+
+    Args:
+        head: The head.
+        checkpoint: What errors call it.
+
+    Raises:
+        CheckpointError: It does not say, or it was trained on the synthetic demo corpus.
+    """
+    if head.encoder == "synthetic":
+        raise CheckpointError(
+            f"{checkpoint}: trained on the synthetic demo corpus, which no encoder makes; it cannot hear audio. "
+            "Train on your own manifest (embed, split, fit, export) and give that bundle"
+        )
+    if head.encoder is None:
+        raise CheckpointError(
+            f"{checkpoint}: does not say which encoder made its {head.architecture.input_dim}-d embeddings; give "
+            "--encoder (emotion2vec_base for 768-d ones of the published classifier)"
+        )
+    return head.encoder
 
 
 def _check_encoder(head: StoredHead, encoder: Encoder) -> None:

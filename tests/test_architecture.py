@@ -26,7 +26,9 @@ FLOW = [
     "model",
     "evaluation",
     "bundle",
+    "report",
     "predictor",
+    "scoring",
     "cli",
 ]
 

@@ -10,7 +10,7 @@ from emoji_lightning import __version__
 from emoji_lightning.cli import static_options
 from emoji_lightning.cli.configs import BASE_CONFIG
 from emoji_lightning.cli.notices import quiet_lightning
-from emoji_lightning.cli.verbs import classify, corpus, embed, inspect, inspect_checkpoint, split
+from emoji_lightning.cli.verbs import classify, corpus, embed, inspect, inspect_checkpoint, score, split
 from emoji_lightning.errors import EmojiLightningError
 
 
@@ -33,6 +33,11 @@ OWN_VERBS = {
         inspect_checkpoint.run,
     ),
     "classify": Verb("audio files or folders -> label, emoji, probability", classify.add_options, classify.run),
+    "score": Verb(
+        "speech + the emoji it was asked to express -> report with intervals, systems compared",
+        score.add_options,
+        score.run,
+    ),
 }
 LIGHTNING_VERBS = {
     "fit": "train the head on a store's embeddings; without options on the synthetic demo corpus",
@@ -122,8 +127,8 @@ def _run_lightning(verb: str, rest: Sequence[str]) -> None:
 
 def _overview() -> str:
     described = {name: verb.help for name, verb in OWN_VERBS.items()} | LIGHTNING_VERBS
-    order = ("corpus", "inspect", "embed", "split", "fit", "validate", "test", "predict", "export", "classify")
-    lines = [f"  {name:<10}{described[name]}" for name in order]
+    before, after = ("corpus", "inspect", "embed", "split"), ("inspect-checkpoint", "classify", "score")
+    lines = [f"  {name:<20}{described[name]}" for name in (*before, *LIGHTNING_VERBS, *after)]
     return "\n".join(
         [
             "usage: emoji-lightning VERB [options]      (python train.py VERB is the same)",
