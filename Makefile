@@ -2,6 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+TOOLS := .venv/.tools
 
 .PHONY: install demo test lint clean
 
@@ -14,6 +15,14 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[extract,dev]'
 	touch $@
 
+# Chromium opens the reports and espeak-ng speaks for TTS systems in some tests. As root on Debian they are installed;
+# elsewhere, or without a network, these tests skip and say what they lack.
+$(TOOLS): $(INSTALLED)
+	@command -v chromium >/dev/null && command -v espeak-ng >/dev/null || test "$$(id -u)" != 0 || \
+	! command -v apt-get >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y \
+	--no-install-recommends chromium fonts-noto-color-emoji espeak-ng >/dev/null; } || echo "no chromium or espeak-ng"
+	@touch $@
+
 demo: $(INSTALLED)
 	$(BIN)/python train.py fit --trainer.default_root_dir runs/demo
 	$(BIN)/python train.py test --trainer.default_root_dir runs/demo
@@ -24,7 +33,7 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: lint
+test: lint $(TOOLS)
 	$(BIN)/python -m pytest
 
 clean:
