@@ -175,7 +175,7 @@ def test_comparisons_say_difference_p_and_verdict(score_page: ET.Element, score:
     ]
     details = text_of(score_page.find(".//section[@id='comparisons']/details"))
     assert "only: 61;" in details
-    assert "McNemar p = 0.0261, Holm 0.0522" in details
+    assert "McNemar’s p: 0.0261, after Holm 0.0522" in details
     assert "macro-F1" in details
     assert "< 0.0001" in details
 
