@@ -1,7 +1,7 @@
 """A head written in the layout of a file that another program reads."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from emoji_lightning.bundle.as_safetensors import save_safetensors
+from emoji_lightning.bundle.bundle import SAFETENSORS
 from emoji_lightning.bundle.containers import put, remove, save_like
-from emoji_lightning.checkpoint.content import Content, Place, is_of_training, name_of, walk
-from emoji_lightning.checkpoint.facts import COUNT_NAMES, DROPOUT_NAMES, ENCODER_NAMES
+from emoji_lightning.checkpoint.content import Place, is_of_training, leaf_of, name_of, walk
+from emoji_lightning.checkpoint.facts import COUNT_NAMES, DROPOUT_NAMES, ENCODER_NAMES, OUTPUT_NAMES, is_of_encoder
 from emoji_lightning.checkpoint.folding import fold
-from emoji_lightning.checkpoint.label_entries import LabelEntry, find_entries
-from emoji_lightning.checkpoint.stored_head import Source, StoredHead
+from emoji_lightning.checkpoint.label_entries import LABEL2ID, NAMES, LabelEntry, find_beside
+from emoji_lightning.checkpoint.stored_head import Source, StoredHead, read_head
+from emoji_lightning.checkpoint.transforms import CONFIG
 from emoji_lightning.embedding.hub import same_encoder
 from emoji_lightning.errors import CheckpointError
 from emoji_lightning.labels import normalize_label
@@ -41,7 +44,9 @@ class LikeReport:
     left_out: tuple[str, ...]
 
 
-def write_like(head: StoredHead, model: StoredHead, folder: Path, *, epochs: int | None = None) -> LikeReport:
+def write_like(
+    head: StoredHead, model: StoredHead, folder: Path, *, epochs: int | None = None, safetensors: bool = False
+) -> LikeReport:
     """Write a head as another file is laid out: container, keys and their order, prefixes, dtypes, names of labels.
 
     Labels take the name, the direction and the kind of ids that they have there; labels that both know keep
@@ -52,12 +57,15 @@ def write_like(head: StoredHead, model: StoredHead, folder: Path, *, epochs: int
     Args:
         head: The weights and labels.
         model: The head of the file whose layout is taken, as `read_head` returned it.
-        folder: Where the file goes, under the name of the model file; `config.json` and `label2id.json` go beside it
-            where they stand beside the model file.
+        folder: Where the file goes, under the name of the model file. `label2id.json` goes beside it, and
+            `config.json` where it stands beside the model file.
         epochs: How long the head was trained, for an entry `epoch`.
+        safetensors: Whether `best_classifier.safetensors`, the same tensors with all else as metadata (JSON), is
+            written, too; not where the model file is a safetensors file already.
 
     Raises:
-        CheckpointError: The two heads differ in more than the number of labels.
+        CheckpointError: The two heads differ in more than the number of labels, or a safetensors file cannot hold the
+            head: it keeps no order of layers.
     """
     source = model.source
     if source is None:
@@ -73,7 +81,9 @@ def write_like(head: StoredHead, model: StoredHead, folder: Path, *, epochs: int
     for place, value in written.items():
         data = put(data, place, value)
     file = folder / source.content.file.name
-    save_like(source.content, data, file, _beside(head, source.content))
+    save_like(source.content, data, file, _beside(head, model))
+    if safetensors and not source.content.is_safetensors:
+        save_safetensors(data, source, folder / SAFETENSORS, expected=read_head(file))
     return LikeReport(file, tuple(_carried(source, data, written)), tuple(map(name_of, left_out)))
 
 
@@ -133,8 +143,10 @@ def _changes(head: StoredHead, model: StoredHead, *, epochs: int | None) -> dict
     if source.temperature is not None:
         changes[source.temperature] = _as_number_like(_at(data, source.temperature), head.temperature)
     if head.label_set != model.label_set:
-        changes |= {entry.place: _spell(entry, head) for entry in source.label_entries}
-    changes |= dict(_described(head, data))
+        for entry in source.label_entries:
+            container: Any = type(_at(data, entry.place))
+            changes[entry.place] = container(_spell(entry, head))
+    changes |= dict(_described(head, model, data))
     if epochs is not None:
         changes |= {(name,): epochs for name in ("epoch",) if name in data}
     return changes
@@ -196,16 +208,32 @@ def _spell(entry: LabelEntry, head: StoredHead) -> Any:
     return entry.spell([known.get(label, label) for label in head.label_set])
 
 
-def _described(head: StoredHead, data: Mapping[Any, Any]) -> Iterator[tuple[Place, Any]]:
+def _described(head: StoredHead, model: StoredHead, data: Mapping[Any, Any]) -> Iterator[tuple[Place, Any]]:
     """Yield the descriptions that another head makes untrue: number of labels, encoder, dropout."""
-    facts: dict[str, Any] = dict.fromkeys(COUNT_NAMES, len(head.label_set)) | {"weights_sha256": head.weights_sha256}
+    facts: dict[str, Any] = {"weights_sha256": head.weights_sha256}
     facts |= dict.fromkeys(ENCODER_NAMES, head.encoder) | dict.fromkeys(DROPOUT_NAMES, head.dropout)
     for place, value in walk(data):
-        name = str(place[-1]).lower()
-        fact = facts.get(name)
-        of_head = not is_of_training(place) and not any("encoder" in str(key).lower() for key in place[:-1])
-        if of_head and fact is not None and type(value) is type(fact) and not _is_same_encoder(value, fact):
+        if is_of_training(place) or is_of_encoder(place):
+            continue
+        fact = facts.get(leaf_of(place))
+        if fact is not None and type(value) is type(fact) and not _is_same_encoder(value, fact):
             yield place, fact
+        elif _counts_labels(place, value, model):
+            yield place, len(head.label_set)
+        elif isinstance(value, list | tuple) and _are_all_sizes(value, model):
+            yield place, type(value)([*value[:-1], len(head.label_set)])
+
+
+def _counts_labels(place: Place, value: Any, model: StoredHead) -> bool:
+    is_count = leaf_of(place) in {*COUNT_NAMES, *OUTPUT_NAMES, *NAMES}
+    return is_count and type(value) is int and value == len(model.label_set)
+
+
+def _are_all_sizes(value: Sequence[Any], model: StoredHead) -> bool:
+    """Tell whether a list holds the widths of all layers, from the input to the logits."""
+    architecture = model.architecture
+    sizes = [architecture.input_dim, *architecture.hidden_dims, architecture.num_labels]
+    return all(type(size) is int for size in value) and list(value) == sizes
 
 
 def _is_same_encoder(one: Any, other: Any) -> bool:
@@ -229,14 +257,17 @@ def _carried(source: Source, data: Mapping[Any, Any], written: Mapping[Place, An
     yield from (str(key) for key in data if key not in touched)
 
 
-def _beside(head: StoredHead, content: Content) -> dict[str, dict[str, Any]]:
-    """Return `config.json` and `label2id.json` for the written file, as they stand beside the model file."""
-    files: dict[str, dict[str, Any]] = {}
-    if "config.json" in content.beside:
-        config = content.beside["config.json"]
-        for entry in find_entries(config, "config.json"):
-            config = put(config, entry.place, _spell(entry, head))
-        for place, fact in _described(head, config):
-            config = put(config, place, fact)
-        files["config.json"] = config
+def _beside(head: StoredHead, model: StoredHead) -> dict[str, dict[str, Any]]:
+    """Return `label2id.json` for the written file, and `config.json`, as they stand beside the model file."""
+    assert model.source is not None
+    content = model.source.content
+    files: dict[str, dict[str, Any]] = {LABEL2ID: head.label_set.label2id}
+    for name, entries in find_beside(content).items():
+        files[name] = content.beside[name]
+        for entry in entries if head.label_set != model.label_set else ():
+            spelt = _spell(entry, head)
+            files[name] = spelt if name == LABEL2ID else put(files[name], entry.place, spelt)
+    if CONFIG in files:
+        for place, fact in _described(head, model, files[CONFIG]):
+            files[CONFIG] = put(files[CONFIG], place, fact)
     return files

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import combinations, pairwise, permutations
 
 from torch import Tensor
 
@@ -107,11 +107,30 @@ def _sort(linears: Sequence[Module], *, in_order: bool) -> tuple[list[Module], l
         return numbered[0], []
     if in_order and list(linears) in fitting:
         return list(linears), ["the layers follow each other as they stand in the file"]
+    turned = [] if fitting else _find_transposed(natural)
+    if turned:
+        shapes = {module.prefix or "weight": tuple(module.tensors["weight"].shape) for module in turned}
+        found = " and ".join(f"{name} (weight {shape})" for name, shape in shapes.items())
+        raise CheckpointError(
+            f"{found} {'is' if len(turned) == 1 else 'are'} transposed; expected (outputs, inputs) as torch keeps it, "
+            "each layer taking what the one before it gives; save weight.T"
+        )
     reason = "several orders of them fit, and no number tells which" if fitting else "no order of them fits"
     raise CheckpointError(
         f"its Linear layers are no chain: {list_modules(natural)}; {reason}; expected each to take what the one before "
         "it gives; where they do, number their names"
     )
+
+
+def _find_transposed(linears: Sequence[Module]) -> list[Module]:
+    """Return the fewest layers without bias that make a chain once they are turned round, of layers in their order."""
+    free = [module for module in linears if "bias" not in module.tensors]
+    for number in range(1, len(free) + 1):
+        for turned in combinations(free, number):
+            sizes = [module.sizes[::-1] if module in turned else module.sizes for module in linears]
+            if all(before[1] == after[0] for before, after in pairwise(sizes)):
+                return list(turned)
+    return []
 
 
 def _is_numbered(order: Sequence[Module], fitting: Sequence[Sequence[Module]]) -> bool:

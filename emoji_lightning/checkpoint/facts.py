@@ -19,7 +19,13 @@ DROPOUT_NAMES = ("dropout", "dropout_rate", "dropout_prob", "p_dropout", "drop")
 INPUT_NAMES = ("input_dim", "embedding_dim", "embed_dim", "emb_dim", "input_size")
 HIDDEN_NAMES = ("hidden_dim", "head_dim", "hidden_size", "hidden_dims", "hidden_sizes")
 EPS_NAMES = ("layer_norm_eps", "norm_eps", "ln_eps", "bn_eps", "batch_norm_eps")
-COUNT_NAMES = ("num_labels", "num_classes", "n_classes", "n_labels")
+COUNT_NAMES = (
+    "num_labels", "num_classes", "num_class", "num_emotions", "num_emojis", "num_outputs", "numlabels", "numclasses",
+    "n_labels", "n_classes", "n_class", "n_emotions", "n_outputs", "nlabels", "nclasses", "nclass", "nb_classes",
+    "number_of_classes", "class_num", "label_num",
+)  # fmt: skip
+OUTPUT_NAMES = ("output_dim", "out_dim", "output_size", "out_features")
+"""Names of the number of labels that others give to the width of a hidden layer, or of the encoder."""
 STANDARD_DROPOUT, STANDARD_EPS = 0.2, 1e-5
 
 
@@ -65,10 +71,12 @@ def _named(entries: Entries, names: Sequence[str]) -> Iterator[tuple[Place, Any]
 def _check_sizes(entries: Entries, architecture: Architecture) -> None:
     described = [entry for entry in entries if len(entry[0]) == 1 or _is_description(entry[0][-2])]
     # transformers calls the width of the encoder hidden_size
-    hidden = {*architecture.hidden_dims, architecture.input_dim}
-    expected = {INPUT_NAMES: {architecture.input_dim}, COUNT_NAMES: {architecture.num_labels}, HIDDEN_NAMES: hidden}
-    for names, sizes in expected.items():
+    hidden, num_labels = {*architecture.hidden_dims, architecture.input_dim}, {architecture.num_labels}
+    expected = {INPUT_NAMES: {architecture.input_dim}, COUNT_NAMES: num_labels, HIDDEN_NAMES: hidden}
+    for names, sizes in (expected | {OUTPUT_NAMES: hidden | num_labels}).items():
         for place, value in _named(described, names):
+            if names is OUTPUT_NAMES and (type(value) is not int or is_of_encoder(place)):
+                continue
             is_list = names is HIDDEN_NAMES and isinstance(value, list | tuple)
             fits = tuple(value) == architecture.hidden_dims if is_list else type(value) is int and value in sizes
             if not fits:
@@ -76,6 +84,11 @@ def _check_sizes(entries: Entries, architecture: Architecture) -> None:
                     f"{name_of(place)} is {shorten(value)}, its layers are {architecture.describe()}; expected their "
                     "sizes; correct it, or take the file that belongs to it"
                 )
+
+
+def is_of_encoder(place: Place) -> bool:
+    """Tell whether an entry describes the encoder: it stands in a dict that is called so."""
+    return any("encoder" in str(key).lower() for key in place[:-1])
 
 
 def _is_description(key: Any) -> bool:

@@ -28,6 +28,7 @@ NAMES = {
     "classes",
     "emotions",
 }
+LABEL2ID = "label2id.json"
 MAX_LABELS, MAX_LABEL_LENGTH = 10_000, 1_000
 Direction = Literal["list", "label2id", "id2label"]
 
@@ -69,10 +70,7 @@ def find_labels(content: Content, *, num_labels: int) -> tuple[LabelSet, list[La
         LabelError: Labels are empty or equal after normalisation.
     """
     inside = list(find_entries(content.data, str(content.file)))
-    beside = {name: list(find_entries(data, name)) for name, data in content.beside.items() if name != "summary.json"}
-    if "label2id.json" in content.beside:
-        beside["label2id.json"] = [_parse(content.beside["label2id.json"], ("label2id.json",), "label2id.json")]
-    sources = [("the file", inside), *beside.items()]
+    sources = [("the file", inside), *find_beside(content).items()]
     named = [(source, entries) for source, entries in sources if entries]
     if not named:
         raise CheckpointError(
@@ -125,6 +123,17 @@ def _is_encodable(text: str) -> bool:
     except UnicodeEncodeError:  # half of a pair, as a cut off emoji leaves it
         return False
     return True
+
+
+def find_beside(content: Content) -> dict[str, list[LabelEntry]]:
+    """Return the places that name labels in the JSON files beside a checkpoint: file name -> places.
+
+    All of `label2id.json` is one place, of that name.
+    """
+    found = {name: list(find_entries(data, name)) for name, data in content.beside.items() if name != "summary.json"}
+    if LABEL2ID in content.beside:
+        found[LABEL2ID] = [_parse(content.beside[LABEL2ID], (LABEL2ID,), LABEL2ID)]
+    return found
 
 
 def find_entries(data: Mapping[Any, Any], source: str) -> Iterator[LabelEntry]:

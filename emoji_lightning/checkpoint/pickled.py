@@ -3,6 +3,8 @@
 import pickletools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from io import BytesIO
+from itertools import islice
 
 from emoji_lightning.errors import CheckpointError
 
@@ -199,6 +201,15 @@ class _Bill:
         self.wanted.add(name)
 
 
+class _OldBill(_Bill):
+    """Follows pickles of torch.save before PyTorch 1.6, too; these refer to storages and to sources of modules."""
+
+    def _refer(self) -> None:
+        (reference,) = self._pop(1)
+        is_module = len(reference.items) > 1 and reference.items[0].text == "module"
+        self.stack.append(_Value(named=reference.items[1].named) if is_module else _Value())
+
+
 def _check_depth(depth: int) -> None:
     if depth > MAX_DEPTH:
         raise CheckpointError(f"is nested more than {MAX_DEPTH} deep")
@@ -251,3 +262,29 @@ def check_pickle(data: bytes) -> dict[str, int]:
     if bill.protocol not in (2, 3):
         raise CheckpointError(f"its structure is of pickle protocol {bill.protocol}; expected 2, torch.save's own")
     return bill.storages
+
+
+def name_objects(data: bytes, *, num_pickles: int) -> tuple[list[str], bool]:
+    """Tell what pickles that stand one behind the other want to build, without building it.
+
+    Args:
+        data: The start of a file; at most a few megabytes.
+        num_pickles: How many of them.
+
+    Returns:
+        The names of objects other than tensors and plain data, sorted, and whether all of them were seen: none is
+        behind damaged bytes, or behind an instruction that is not followed.
+    """
+    stream, wanted = BytesIO(data), set()
+    for _ in range(num_pickles):
+        bill, ended = _OldBill(), False
+        try:
+            for opcode, arg, _ in islice(pickletools.genops(stream), MAX_INSTRUCTIONS):
+                bill.follow(opcode.name, arg)
+                ended = opcode.name == "STOP"
+        except Exception:  # what damaged bytes lead to can be any
+            ended = False
+        wanted |= bill.wanted - {"torch._utils._rebuild_tensor"}  # of PyTorch 0.3; torch.load takes it, too
+        if not ended:
+            return sorted(wanted), False
+    return sorted(wanted), True

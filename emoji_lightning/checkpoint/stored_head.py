@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from emoji_lightning.checkpoint.architecture import Architecture
 from emoji_lightning.checkpoint.chain import Chain, is_of_loss, read_chain
-from emoji_lightning.checkpoint.content import Content, Place, load_content, shorten
+from emoji_lightning.checkpoint.content import Content, Place, load_content, name_of, shorten
 from emoji_lightning.checkpoint.facts import read_facts
 from emoji_lightning.checkpoint.label_entries import LabelEntry, find_labels
 from emoji_lightning.checkpoint.tensors import check_tensors, find_state
@@ -152,6 +152,7 @@ def _understand(content: Content) -> StoredHead:
             "format_version; take format_version out if another program wrote it"
         )
     origins = {**facts.origins, "labels": label_origin, **_describe_order(chain)}
+    origins |= _describe_transforms(standardization, temperature_place)
     return StoredHead(
         architecture=architecture,
         state_dict=_state_dict(tensors, chain),
@@ -177,6 +178,12 @@ def _check_version(data: Mapping[Any, Any]) -> None:
 
 def _describe_order(chain: Chain) -> dict[str, str]:
     return {"order": "; ".join(chain.assumed)} if chain.assumed else {}
+
+
+def _describe_transforms(standardization: Standardization | None, temperature: Place | None) -> dict[str, str]:
+    places = [standardization.mean_place, standardization.scale_place] if standardization else []
+    found = {"standardisation": ", ".join(map(name_of, places)), "temperature": name_of(temperature or ())}
+    return {part: where for part, where in found.items() if where}
 
 
 def _state_dict(tensors: Mapping[str, Tensor], chain: Chain) -> dict[str, Tensor]:

@@ -1,6 +1,7 @@
 """A file of torch.save -> the plain data in it; its archive and its structure are checked before torch sees them."""
 
 import mmap
+import shlex
 import warnings
 import zipfile
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from typing import Any
 
 import torch
 
-from emoji_lightning.checkpoint.pickled import UnknownObjectsError, check_pickle
+from emoji_lightning.checkpoint.pickled import UnknownObjectsError, check_pickle, name_objects
 from emoji_lightning.errors import CheckpointError
 
 MAX_PICKLE_BYTES = 8 << 20
@@ -19,6 +20,9 @@ MAX_PICKLE_BYTES = 8 << 20
 MAX_ENTRIES = 10_000
 EXPECTED = "expected a checkpoint of torch.save (zip format), a .safetensors file, or a folder with one"
 AGAIN = "copy or export it again"
+SAVE_ANEW = "in the program that wrote it save model.state_dict() and the labels with torch.save, where you trust it"
+MAGIC = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")
+"""The first pickle of a file of torch.save before PyTorch 1.6 is this number."""
 
 
 def load_torch(file: Path) -> dict[Any, Any]:
@@ -55,12 +59,32 @@ def describe_start(file: Path, start: bytes) -> str:
     """Return in words what a file is that is neither a zip file nor safetensors."""
     if not start:
         return f"0 bytes; {EXPECTED}; {AGAIN}"
-    if start[:1] == b"\x80" or b"ustar" in start:
-        return (
-            "a file of torch.save before PyTorch 1.6, or another pickle; expected its zip format: write it anew with "
-            f"`python -c \"import torch; torch.save(torch.load('{file.name}', weights_only=True), 'new-{file.name}')\"`"
-        )
-    return f"starts with {start[:4]!r}; {EXPECTED}"
+    with file.open("rb") as opened:
+        data = opened.read(MAX_PICKLE_BYTES)
+    if data[257:262] == b"ustar":
+        return f"a tar file, as the first versions of torch.save wrote; {EXPECTED}; {SAVE_ANEW}"
+    if start[:1] != b"\x80":
+        return f"starts with {start[:4]!r}; {EXPECTED}"
+    return _describe_old(file, data) if MAGIC in data[:32] else _describe_pickle(data)
+
+
+def _describe_old(file: Path, data: bytes) -> str:
+    what = "a file of torch.save before PyTorch 1.6"
+    # a magic number, a version, sizes of C's types, and what was saved
+    wanted, seen_all = name_objects(data, num_pickles=4)
+    if wanted:
+        return f"{what} that {_describe_wanted(wanted)}"
+    if not seen_all:
+        return f"{what}; expected its zip format; {SAVE_ANEW}"
+    line = "import sys, torch; torch.save(torch.load(sys.argv[1], weights_only=True), sys.argv[2])"
+    names = shlex.join([str(file), str(file.with_name(f"new-{file.name}"))])
+    return f'{what}; expected its zip format: write it anew with `python -c "{line}" {names}`'
+
+
+def _describe_pickle(data: bytes) -> str:
+    wanted, _ = name_objects(data, num_pickles=1)
+    wants = f", it wants to build {_list_names(wanted)}, and nothing in a file is executed" if wanted else ""
+    return f"a pickle that torch.save did not write{wants}; {EXPECTED}; {SAVE_ANEW}"
 
 
 def _check_archive(file: Path) -> None:
@@ -126,11 +150,15 @@ def _end(entry: zipfile.ZipInfo) -> int:
 
 
 def _describe_wanted(wanted: Sequence[str]) -> str:
-    shown = ", ".join(wanted[:5]) + (f" and {len(wanted) - 5} more" if len(wanted) > 5 else "")
     return (
-        f"wants to build {shown}. Only tensors and plain data are read (weights_only=True), and nothing in a file is "
-        f"executed; {_cure(wanted)}, where you trust it"
+        f"wants to build {_list_names(wanted)}. Only tensors and plain data are read (weights_only=True), and nothing "
+        f"in a file is executed; {_cure(wanted)}, where you trust it"
     )
+
+
+def _list_names(names: Sequence[str]) -> str:
+    shown = ", ".join(name[:200] for name in names[:5])
+    return shown + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _cure(wanted: Sequence[str]) -> str:

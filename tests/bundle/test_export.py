@@ -92,5 +92,34 @@ def test_the_summary_holds_the_promised_figures_and_no_path(
         assert forbidden not in text
 
 
+def test_a_head_with_norms_is_exported_as_safetensors_too_with_the_label_map_beside_its_model_file(
+    corpus: Corpus, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    layers = [torch.nn.Linear(8, 5), torch.nn.BatchNorm1d(5), torch.nn.ReLU(), torch.nn.Linear(5, 3)]
+    torch.save(torch.nn.Sequential(*layers).state_dict(), tmp_path / "theirs.pt")
+    (tmp_path / "label2id.json").write_text('{"0": "c", "1": "a", "2": "b"}')
+    theirs = read_head(tmp_path / "theirs.pt")
+    model = EmojiClassifier(["a", "b", "c"], input_dim=8, encoder="logmel", init_from=str(tmp_path / "theirs.pt"))
+    export_bundle(model, corpus, tmp_path / "out", training={"epochs": 1}, like=theirs, safetensors=True)
+    names = {"theirs.pt", "best_classifier.safetensors", "label2id.json", "summary.json"}
+    assert {file.name for file in (tmp_path / "out").iterdir()} == names
+    assert json.loads((tmp_path / "out" / "label2id.json").read_text()) == {"0": "a", "1": "b", "2": "c"}
+    expected = model.eval()(torch.from_numpy(corpus.embeddings))
+    for name in ("theirs.pt", "best_classifier.safetensors"):
+        logits = read_head(tmp_path / "out" / name).build()(torch.from_numpy(corpus.embeddings))
+        torch.testing.assert_close(logits, expected, atol=1e-5, rtol=0)
+
+
+def test_a_head_that_safetensors_cannot_keep_leaves_no_file(corpus: Corpus, tmp_path: Path) -> None:
+    state = {f"{name}.weight": torch.randn(8, 8)[: 3 if name == "out" else 8] for name in ("stem", "body", "out")}
+    torch.save({"model": state, "labels": ["a", "b", "c"]}, tmp_path / "theirs.pt")
+    theirs = read_head(tmp_path / "theirs.pt")
+    model = EmojiClassifier(["a", "b", "c"], input_dim=8, encoder="logmel", init_from=str(tmp_path / "theirs.pt"))
+    with pytest.raises(CheckpointError, match=r"theirs\.pt: its head cannot be kept as safetensors .* --format out"):
+        export_bundle(model, corpus, tmp_path / "out", training={}, like=theirs, safetensors=True)
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_parity_bound_is_the_promised_one() -> None:
     assert export.PARITY_TOLERANCE == 1e-5

@@ -1,20 +1,17 @@
 """A head in the layout of another file: the programs that read that file read it."""
 
-import json
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from layout_parts import Layout
 from layouts import LAYOUTS
-from safetensors import safe_open
+from like_parts import assert_same, contents, other_head, save, write
 from safetensors.torch import save_file
 
-from emoji_lightning.bundle.bundle import write_bundle, write_labels
-from emoji_lightning.bundle.like import LikeReport, write_like
+from emoji_lightning.bundle.bundle import write_bundle
+from emoji_lightning.bundle.like import write_like
 from emoji_lightning.checkpoint.architecture import plain
 from emoji_lightning.checkpoint.stored_head import StoredHead, read_head
 from emoji_lightning.checkpoint.transforms import Standardization
@@ -32,48 +29,6 @@ def model_file(layout: Layout, folder: Path) -> Path:
     return layout.write(folder)
 
 
-def other_head(model: StoredHead, labels: tuple[str, ...]) -> StoredHead:
-    """Other weights of the same shape, with these labels, as a training of ours would leave them."""
-    architecture = model.architecture.with_labels(len(labels))
-    torch.manual_seed(7)
-    state = architecture.build(0.0).state_dict()
-    for name, tensor in state.items():
-        if tensor.is_floating_point():
-            drawn = torch.randn_like(tensor) * (1 if tensor.ndim == 2 else 0.1)
-            state[name] = 1 + drawn.abs() if name.endswith(("running_var", "norm.weight")) else drawn
-    head = StoredHead(architecture, state, LabelSet(labels), encoder=model.encoder)
-    bias = list(state)[-1]
-    if bias.endswith(".bias"):  # so that every label is the answer to something
-        state[bias] -= head.build()(2 * torch.randn(500, architecture.input_dim)).mean(dim=0).detach()
-    return head
-
-
-def contents(path: Path) -> tuple[Any, Any]:
-    """What a file holds: its data, and the text metadata of safetensors."""
-    if path.suffix != ".safetensors":
-        return torch.load(path, weights_only=True), None
-    with safe_open(path, framework="pt") as opened:
-        return {name: opened.get_tensor(name) for name in opened.keys()}, opened.metadata()  # noqa: SIM118
-
-
-def assert_same(one: Any, other: Any) -> None:
-    """The same types, keys in the same order, dtypes and bits."""
-    assert type(one) is type(other)
-    if isinstance(one, Mapping):
-        assert list(one) == list(other)
-        for key in one:
-            assert_same(one[key], other[key])
-    elif isinstance(one, list | tuple):
-        assert len(one) == len(other)
-        for mine, theirs in zip(one, other, strict=True):
-            assert_same(mine, theirs)
-    elif isinstance(one, torch.Tensor):
-        assert one.dtype == other.dtype
-        assert torch.equal(one, other)
-    else:
-        assert one == other
-
-
 def test_a_file_in_its_own_layout_is_the_same(layout: Layout, tmp_path: Path) -> None:
     model = read_head(model_file(layout, tmp_path / "model"))
     assert model.source is not None
@@ -83,9 +38,11 @@ def test_a_file_in_its_own_layout_is_the_same(layout: Layout, tmp_path: Path) ->
     (data, metadata), (expected, expected_metadata) = contents(report.file), contents(model.source.content.file)
     assert_same(data, expected)
     assert metadata == expected_metadata  # safetensors keeps no order
-    for name in ("config.json",):
-        if name in model.source.content.beside:
-            assert json.loads((tmp_path / "out" / name).read_text()) == model.source.content.beside[name]
+    beside = {name for name in ("config.json", "label2id.json") if name in model.source.content.beside}
+    for name in beside:
+        expected = model.source.content.file.with_name(name)
+        assert (tmp_path / "out" / name).read_bytes() == expected.read_bytes()
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {report.file.name, "label2id.json", *beside}
 
 
 @pytest.mark.parametrize("labels", [("<none>", "😭", "joy"), ("joy", "<none>", "🔥", "😭", "class_name")], ids=len)
@@ -94,7 +51,6 @@ def test_its_own_users_read_our_head(layout: Layout, labels: tuple[str, ...], tm
     model = read_head(path)
     head = other_head(model, labels)
     report = write_like(head, model, tmp_path / "out")
-    write_labels(head, tmp_path / "out")
     embeddings = 2 * torch.randn(200, 8, generator=torch.Generator().manual_seed(0))
     written = tmp_path / "out" if path.is_dir() else report.file
     logits, predicted = layout.consume(written, embeddings)
@@ -113,17 +69,6 @@ def tensors_of(head: StoredHead) -> list[torch.Tensor]:
     for key in head.source.state:
         data = data[key]
     return [tensor for tensor in data.values() if isinstance(tensor, torch.Tensor)]
-
-
-def save(path: Path, **entries: Any) -> Path:
-    torch.manual_seed(0)
-    torch.save({"model_state_dict": plain(8, 5, 3).build(0.0).state_dict(), "labels": ["a", "b", "c"], **entries}, path)
-    return path
-
-
-def write(tmp_path: Path, head: StoredHead | None = None, *, epochs: int | None = None, **entries: Any) -> LikeReport:
-    model = read_head(save(tmp_path / "theirs.pt", **entries))
-    return write_like(head or other_head(model, ("a", "b", "c")), model, tmp_path / "out", epochs=epochs)
 
 
 def test_what_belongs_to_other_weights_is_left_out_and_said(tmp_path: Path) -> None:
@@ -227,8 +172,9 @@ def test_our_own_layout_can_be_named_too(tmp_path: Path) -> None:
     model = read_head(tmp_path / "first")
     second = other_head(model, ("c", "d"))
     write_like(second, model, tmp_path / "second")
-    write_labels(second, tmp_path / "second")
     write_bundle(second, tmp_path / "direct")
     assert_same(
         contents(tmp_path / "second" / "best_classifier.pt"), contents(tmp_path / "direct" / "best_classifier.pt")
     )
+    labels = [(tmp_path / folder / "label2id.json").read_text(encoding="utf-8") for folder in ("second", "direct")]
+    assert labels[0] == labels[1]

@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from layout_parts import (
     DIMS,
+    LABELS,
     Layout,
     Names,
     chain,
     dims_in,
     dims_of,
-    label2id,
     load,
     predict,
     read_json,
@@ -21,21 +22,29 @@ from their_modules import FullyConnected, InBlocks, Numbered, randomize, sequent
 from torch import Tensor, nn
 
 
-def bare(name: str, build: Callable[[Sequence[int]], nn.Module], describe: str, *, prefix: str = "") -> Layout:
-    """A state dict alone, with label2id.json beside it."""
+def bare(
+    name: str,
+    build: Callable[[Sequence[int]], nn.Module],
+    describe: str,
+    *,
+    prefix: str = "",
+    spell: Callable[[int, str], tuple[Any, Any]] = lambda number, label: (label, number),
+    pick: Callable[[str, Any], tuple[int, str]] = lambda label, number: (number, label),
+) -> Layout:
+    """A state dict alone, with label2id.json beside it; `spell` and `pick` write and read an entry of that."""
 
     def write(folder: Path) -> Path:
         state = {prefix + key: tensor for key, tensor in randomize(build(dims_in(describe)), 1).state_dict().items()}
         torch.save(state, folder / "head.pt")
-        write_json(folder / "label2id.json", label2id())
+        write_json(folder / "label2id.json", dict(spell(*pair) for pair in enumerate(LABELS)))
         return folder / "head.pt"
 
     def consume(path: Path, embeddings: Tensor) -> tuple[Tensor, Names]:
         state = {key.removeprefix(prefix): tensor for key, tensor in load(path).items()}
         module = build(dims_of(state))
         module.load_state_dict(state, strict=True)
-        ids = read_json(path.with_name("label2id.json"))
-        return predict(module, embeddings, {number: label for label, number in ids.items()})
+        entries = read_json(path.with_name("label2id.json"))
+        return predict(module, embeddings, dict(pick(*entry) for entry in entries.items()))
 
     return Layout(name, write, consume, describe, {"labels": "label2id.json"})
 
@@ -59,3 +68,17 @@ def bare_layouts() -> Iterator[Layout]:
     yield bare("blocks", InBlocks, chain(*DIMS, norm="BatchNorm1d"))
     for prefix in ("model.", "net.", "module.", "_orig_mod.", "module.model.net.", "model._orig_mod."):
         yield bare(f"prefix {prefix}", sequential, chain(*DIMS), prefix=prefix)
+    yield bare(
+        "label2id.json: ids as text",
+        sequential,
+        chain(*DIMS),
+        spell=lambda number, label: (label, str(number)),
+        pick=lambda label, number: ({"0": 0, "1": 1, "2": 2, "3": 3, "4": 4}[number], label),
+    )
+    yield bare(
+        "label2id.json: id -> label",
+        sequential,
+        chain(*DIMS),
+        spell=lambda number, label: (str(number), label),
+        pick=lambda number, label: (int(number), label),
+    )

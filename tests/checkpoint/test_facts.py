@@ -65,6 +65,9 @@ def test_standardisation_and_temperature_are_applied(tmp_path: Path) -> None:
     assert head.source is not None
     assert head.source.temperature == ("temperature",)
     assert head.temperature == 2.0
+    assert origins(head)["standardisation"] == "feature_mean, feature_scale"
+    assert origins(head)["temperature"] == "temperature"
+    assert not {"standardisation", "temperature"} & origins(bare).keys()
 
 
 def test_a_variance_is_known_as_one(tmp_path: Path) -> None:
@@ -73,6 +76,7 @@ def test_a_variance_is_known_as_one(tmp_path: Path) -> None:
     assert head.standardization.is_variance
     assert head.standardization.scale.tolist() == [2.0] * 8
     assert head.standardization.scale_place == ("scaler", "var_")
+    assert origins(head)["standardisation"] == "scaler.mean_, scaler.var_"
 
 
 @pytest.mark.parametrize(
@@ -144,7 +148,9 @@ def test_sizes_that_fit_are_accepted_in_any_container(tmp_path: Path) -> None:
 
 
 def test_sizes_of_other_things_are_passed_over(tmp_path: Path) -> None:
-    head = read(tmp_path, encoder_cfg={"deep": {"hidden_size": 1024}}, train_args={"num_classes": 99})
+    config = {"output_dim": 5, "out_dim": 8, "output_size": 3, "out_features": ["mean", "std"]}
+    encoder = {"encoder_cfg": {"deep": {"hidden_size": 1024}}, "encoder_config": {"output_dim": 1024}}
+    head = read(tmp_path, **encoder, config=config, train_args={"num_classes": 99})
     assert head.architecture == plain(8, 5, 3)
 
 

@@ -64,7 +64,21 @@ WEIGHTS: Cases = {
     ),
     "transposed, no bias": (
         state_dict(("fc1.weight", (5, 8)), ("fc2.weight", (5, 5)), ("fc3.weight", (5, 3))),
-        "no chain: fc1 8 -> 5, fc2 5 -> 5, fc3 3 -> 5; no order of them fits",
+        r"fc3 \(weight \(5, 3\)\) is transposed; expected \(outputs, inputs\) as torch keeps it, .* save weight.T",
+    ),
+    "two transposed, no bias": (
+        state_dict(("fc1.weight", (5, 8)), ("fc2.weight", (5, 6)), ("fc3.weight", (6, 3))),
+        r"fc2 \(weight \(5, 6\)\) and fc3 \(weight \(6, 3\)\) are transposed; expected \(outputs, inputs\)",
+    ),
+    "a gap behind biases": (
+        state_dict(
+            ("fc1.weight", (5, 8)),
+            ("fc1.bias", (5,)),
+            ("fc2.weight", (6, 3)),
+            ("fc2.bias", (6,)),
+            ("fc3.weight", (3, 6)),
+        ),
+        "no chain: fc1 8 -> 5, fc2 3 -> 6, fc3 6 -> 3; no order of them fits",
     ),
     "a bias of another size": (
         weights(lambda state: state.update({"net.3.bias": torch.ones(4)})),
@@ -282,6 +296,9 @@ FACTS: Cases = {
     "hidden_dim": (having(config={"hidden_dim": 512}), "config.hidden_dim is 512, its layers are 8 -> 5"),
     "hidden_dim as a list": (having(config={"hidden_dim": [5]}), r"config.hidden_dim is \[5\], its layers are 8 -> 5"),
     "num_classes": (having(hyper_parameters={"num_classes": 11}), "hyper_parameters.num_classes is 11, its layers are"),
+    "nclass": (having(n_class=9), "n_class is 9, its layers are 8 -> 5 .* -> 3; expected their sizes; correct it"),
+    "output_dim": (having(config={"output_dim": 9}), "config.output_dim is 9, its layers are 8 -> 5 .* -> 3; expected"),
+    "out_features in config.json": (beside("config.json", '{"out_features": 9}'), "config.json.out_features is 9, its"),
     "num_labels as text": (having(config={"num_labels": "3"}), "config.num_labels is '3', its layers are"),
     "sizes in config.json": (beside("config.json", '{"embed_dim": 9}'), "config.json.embed_dim is 9, its layers are 8"),
     "activation": (having(config={"activation": "snake"}), "config.activation is 'snake'; expected one of relu, gelu"),

@@ -121,7 +121,7 @@ FILES: Cases = {
     "two checkpoints": (two_checkpoints, r"2 checkpoints \(epoch1.ckpt, epoch2.ckpt\).* name the file that is meant"),
     "a pipe": (fifo, "is no regular file; expected a checkpoint"),
     "a socket": (bound_socket, "is no regular file; expected a checkpoint"),
-    "legacy": (legacy, "a file of torch.save before PyTorch 1.6, .* expected its zip format: write it anew with"),
+    "legacy": (legacy, "a file of torch.save before PyTorch 1.6; expected its zip format: write it anew with"),
     "protocol 4": (protocol_4, "pickle protocol 4; expected 2, torch.save's own"),
     "TorchScript": (torchscript, r"a TorchScript program; save the model's state_dict\(\) with torch.save"),
     "compressed": (compressed, "compressed or encrypted entries, which torch.save does not write"),

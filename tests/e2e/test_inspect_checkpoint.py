@@ -40,6 +40,19 @@ def test_what_was_understood_is_printed(theirs: Path, capsys: pytest.CaptureFixt
         assert f"{line}\n" in printed
 
 
+def test_where_standardisation_and_temperature_stand_is_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = plain(8, 5, 3).build(0.0).state_dict() | {"mean": torch.zeros(8), "std": torch.full((8,), 2.0)}
+    calibration = {"calibration": {"temperature": 1.5}}
+    torch.save({"model": state, "labels": LABELS, **calibration}, tmp_path / "theirs.pt")
+    main(["inspect-checkpoint", str(tmp_path / "theirs.pt")])
+    printed = capsys.readouterr().out
+    where_from = printed[printed.index("where from:\n") :]
+    assert "  standardisation: model.mean, model.std\n" in where_from
+    assert "  temperature: calibration.temperature\n" in where_from
+
+
 def test_it_is_printed_as_json_on_demand(theirs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import hashlib
 
