@@ -9,11 +9,12 @@ import torch
 import yaml
 from jsonargparse import ArgumentError, set_parsing_settings
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 from omegaconf.errors import OmegaConfBaseException
 
 from emoji_lightning.cli import run_folder, tables
+from emoji_lightning.cli.callbacks import EarlyStopping, ModelCheckpoint
 from emoji_lightning.cli.configs import BASE_CONFIG
 from emoji_lightning.cli.evaluated_run import Answers, EvaluationOptions, evaluate_run
 from emoji_lightning.cli.static_options import expand_aliases
@@ -22,14 +23,17 @@ from emoji_lightning.data.datamodule import EmojiDataModule
 from emoji_lightning.errors import ConfigError
 from emoji_lightning.evaluation.predictions import PredictionWriter
 from emoji_lightning.files import write_whole
-from emoji_lightning.model.classifier import EmojiClassifier
+from emoji_lightning.model.classifier import HIDDEN_DIM, EmojiClassifier
 from emoji_lightning.model.resuming import check_options
+from emoji_lightning.model.schedule import describe_rates
 
 PARSER_MODE = "omegaconf+"
 """The mode that interpolates across overlays and lets the command line override: "omegaconf" does neither."""
 BATCHES_PER_DRAWING = 20
-DECIDED_HERE = {"verbose", "return_predictions"}
-"""Arguments of Trainer's methods that are no options: numbers are printed in one table, predictions are written."""
+DECIDED_HERE = {"verbose", "return_predictions", "weights_only"}
+"""Arguments of Trainer's methods that are no options: numbers are printed in one table, predictions are written, and
+checkpoints are plain data, for anything else can run code.
+"""
 
 
 def run(verb: str, words: Sequence[str]) -> None:
@@ -77,8 +81,7 @@ class SaveRunConfig(SaveConfigCallback):
         if stage != "fit":
             return
         config = yaml.safe_load(self.parser.dump(self.config, skip_none=False, skip_validation=True, format="yaml"))
-        for once in ("ckpt_path", "weights_only"):
-            config.pop(once, None)
+        config.pop("ckpt_path", None)
         text = yaml.safe_dump(config, allow_unicode=True, sort_keys=False)
         target = Path(trainer.default_root_dir) / run_folder.CONFIG
         write_whole(target, lambda path: path.write_text(text, encoding="utf-8"))
@@ -161,15 +164,17 @@ class EmojiCLI(LightningCLI):
         """Train; an earlier run in the folder is kept, and is put back if this one comes to nothing."""
         self._calm_progress_bar()
         if options.get("ckpt_path"):
-            check_options(self.model.hparams, read_checkpoint(options["ckpt_path"]))
+            given = dict(self.model.hparams) | {"seed_everything": self.config["fit"].seed_everything}
+            check_options(given, read_checkpoint(options["ckpt_path"]))
         self.config["fit"].data.labels = self.datamodule.label_names  # so that later verbs number them the same
         if self.trainer.is_global_zero:
             tables.print_absent_labels(self.datamodule.corpus, self.model)
             if options.get("ckpt_path") is None:
                 tables.print_start(self.model)
+                self._print_finetuning()
         moved = self._make_room(options.get("ckpt_path")) if run_folder.is_main_process() else None
         try:
-            self.trainer.fit(**options)
+            self.trainer.fit(weights_only=True, **options)
         finally:
             trained = run_folder.holds_checkpoints(self.folder)
             if moved is not None and not trained:
@@ -179,6 +184,14 @@ class EmojiCLI(LightningCLI):
             raise ConfigError(f"nothing was trained in {self.folder}: no epoch ended; check --trainer.max_epochs")
         if self.trainer.is_global_zero:
             tables.print_fit(self.trainer, self.model, self.folder)
+
+    def _print_finetuning(self) -> None:
+        if self.model.finetuning is None:
+            return
+        print(describe_rates(self.model.head, self.model.lr, HIDDEN_DIM))
+        idle = self.model.finetuning.describe_idle()
+        if idle is not None:
+            print(f"warning: {idle}")
 
     def _calm_progress_bar(self) -> None:
         callbacks: list[Any] = self.trainer.callbacks  # type: ignore[attr-defined]
@@ -204,7 +217,7 @@ class EmojiCLI(LightningCLI):
 
     def _evaluate(self, evaluate: Callable[..., object], options: dict[str, Any]) -> None:
         writer = self._add_writer()
-        evaluate(verbose=False, **options)
+        evaluate(verbose=False, weights_only=True, **options)
         self._demand_predictions(writer)
         predictions = writer.predictions
         if predictions is None or predictions.file is None:
@@ -233,7 +246,7 @@ class EmojiCLI(LightningCLI):
     def predict(self, **options: Any) -> None:
         """Label utterances, write the predictions and say where they are."""
         writer = self._add_writer()
-        self.trainer.predict(return_predictions=False, **options)
+        self.trainer.predict(return_predictions=False, weights_only=True, **options)
         self._demand_predictions(writer)
         if writer.predictions is not None and writer.predictions.file is not None:
             print(f"predictions: {writer.predictions.file}")

@@ -57,6 +57,7 @@ NO_OPTIONS = (
     "datamodule",
     "verbose",
     "return_predictions",
+    "weights_only",
 )
 COMMON = (
     Option("config", "FILE", None, "Overlay of options (YAML); may be repeated, later ones win. Lists are replaced."),

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import lightning.pytorch as pl
-import torch
 
 from emoji_lightning.bundle.export import Exported, export_bundle
+from emoji_lightning.checkpoint.content import load_content
 from emoji_lightning.checkpoint.stored_head import read_head
 from emoji_lightning.data.datamodule import EmojiDataModule
 from emoji_lightning.errors import CheckpointError
@@ -28,7 +28,6 @@ class EmojiTrainer(pl.Trainer):
         model: EmojiClassifier,
         datamodule: EmojiDataModule,
         ckpt_path: str | None = None,
-        weights_only: bool | None = True,
         output_dir: str | None = None,
         like: str | None = None,
         format: Literal["pt", "safetensors"] = "pt",
@@ -39,7 +38,6 @@ class EmojiTrainer(pl.Trainer):
             model: Takes the checkpoint's weights.
             datamodule: Gives dev, for the parity check, and test.
             ckpt_path: "best" or "last" of the run folder, or a FILE; best if it is not given.
-            weights_only: Whether the checkpoint may hold plain data only. Leave it so: anything else can run code.
             output_dir: Folder for the three files; checkpoints/NAME for a run folder runs/NAME if it is not given.
             like: Checkpoint in whose layout the head is written, under its name, in place of best_classifier.pt: the
                 same container, keys and their order, prefixes, dtypes, and name and direction of the label map.
@@ -50,7 +48,7 @@ class EmojiTrainer(pl.Trainer):
         """
         if not self.is_global_zero:
             return
-        checkpoint = read_checkpoint(str(ckpt_path), weights_only=weights_only is not False)
+        checkpoint = read_checkpoint(str(ckpt_path))
         model.on_load_checkpoint(checkpoint)
         model.load_state_dict(checkpoint["state_dict"])
         datamodule.require_splits(("dev", "test"))
@@ -68,18 +66,18 @@ class EmojiTrainer(pl.Trainer):
         )
 
 
-def read_checkpoint(file: str, *, weights_only: bool = True) -> dict[str, Any]:
+def read_checkpoint(file: str) -> dict[str, Any]:
     """Read a checkpoint that `fit` wrote.
 
     Raises:
-        CheckpointError: It is damaged or something else.
+        CheckpointError: It is damaged or something else; what it wants to build beside plain data is named.
     """
     try:
-        checkpoint = torch.load(file, map_location="cpu", weights_only=weights_only)
-    except Exception as error:  # what the unpickler makes of foreign bytes can be any
-        raise CheckpointError(f"{file}: cannot be read as a checkpoint ({type(error).__name__}); {EXPECTED}") from error
+        checkpoint = load_content(Path(file)).data
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}; {EXPECTED}") from error
     keys = ("state_dict", "hyper_parameters", "pytorch-lightning_version", "epoch", "global_step")
-    lacking = [key for key in keys if not isinstance(checkpoint, dict) or key not in checkpoint]
+    lacking = [key for key in keys if key not in checkpoint]
     if lacking or not isinstance(checkpoint["state_dict"], dict):
         raise CheckpointError(f"{file}: has no {', '.join(lacking) or 'weights'} in it; {EXPECTED}")
     content: dict[str, Any] = checkpoint

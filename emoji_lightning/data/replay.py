@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emoji_lightning.data.corpus import UNLABELLED, Corpus
-from emoji_lightning.errors import StoreError
+from emoji_lightning.errors import SplitError, StoreError
 
 REPLAYED = ("train", "dev")
 """Splits of an old corpus that are replayed; its test stays unseen."""
+NUM_SHOWN = 5
 
 
 def add_replay(corpus: Corpus, old: Corpus, *, per_label: int | None = None, seed: int = 0) -> Corpus:
@@ -23,9 +24,12 @@ def add_replay(corpus: Corpus, old: Corpus, *, per_label: int | None = None, see
 
     Raises:
         StoreError: The embeddings of the two were made by different encoders.
+        SplitError: An utterance would stand in two splits: it is in another one of the new corpus, as an equal
+            embedding shows whatever its id is there.
     """
     _check_encoder(corpus, old)
     rows = np.flatnonzero(np.isin(old.splits, REPLAYED) & (old.labels != UNLABELLED))
+    _check_splits(corpus, old, rows)
     if per_label is not None:
         rows = _draw(old, rows, per_label, np.random.default_rng(seed))
     return replace(
@@ -45,6 +49,25 @@ def _draw(old: Corpus, rows: NDArray[np.int64], per_label: int, rng: np.random.G
         members = rows[(old.splits[rows] == "train") & (old.labels[rows] == label)]
         kept.append(rng.permutation(members)[:per_label])
     return np.sort(np.concatenate(kept))
+
+
+def _check_splits(corpus: Corpus, old: Corpus, rows: NDArray[np.int64]) -> None:
+    places: dict[bytes, list[int]] = {}
+    for row in np.flatnonzero(corpus.splits != ""):
+        places.setdefault(corpus.embeddings[row].tobytes(), []).append(int(row))
+    found = [
+        f"{old.ids[row]} ({old.splits[row]} there, {corpus.splits[other]} here, as {corpus.ids[other]})"
+        for row in rows.tolist()
+        for other in places.get(old.embeddings[row].tobytes(), [])
+        if corpus.splits[other] != old.splits[row]
+    ]
+    if found:
+        more = f" and {len(found) - NUM_SHOWN} more" if len(found) > NUM_SHOWN else ""
+        raise SplitError(
+            f"--data.replay: {len(found)} of the utterances of {old.name} stand in another split of {corpus.name}, "
+            f"which they would give away: {', '.join(found[:NUM_SHOWN])}{more}; take them out of one of the two "
+            "manifests, or give both the same column 'split'"
+        )
 
 
 def _check_encoder(corpus: Corpus, old: Corpus) -> None:

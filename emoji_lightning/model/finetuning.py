@@ -70,6 +70,7 @@ class FineTuning:
         """
         old_mean = head.standardizer.mean.clone()
         head.restandardize(embeddings)
+        keep_statistics(head)
         if self.options.freeze == "hidden":
             freeze_hidden(head)
         self._reference = copy.deepcopy(head).eval().requires_grad_(False)
@@ -121,6 +122,18 @@ class FineTuning:
         self._reference = self._reference.to(device)
         return self._reference
 
+    def describe_idle(self) -> str | None:
+        """Return in words which options have nothing to act on; None if none has."""
+        idle = [name for name in ("distill", "rehearse") if getattr(self.options, name)]
+        if len(self.start.copied) > 1 or not idle:
+            return None
+        given = " and ".join(f"--model.{name} {getattr(self.options, name):g}" for name in idle)
+        labels = ", ".join(self.start.copied) or "none"
+        return (
+            f"without effect: {given}, which keeps apart what the head knew: the labels that it has in common with the "
+            f"data are too few ({labels}; expected 2 or more); if they only differ in name, give --data.label_map"
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return the facts for `summary.json`."""
         return self.start.to_dict() | vars(self.options)
@@ -142,11 +155,19 @@ class FineTuning:
 
 
 def freeze_hidden(head: Head) -> None:
-    """Keep all layers below the last as they are, the statistics of their norms, too."""
+    """Keep all layers below the last as they are."""
     for module in head.net:
         if module is head.linears[-1]:
             return
         module.requires_grad_(False)
+
+
+def keep_statistics(head: Head) -> None:
+    """Keep the statistics of batch norms: those of a few utterances of new labels would change every old answer.
+
+    With them a batch of one utterance has nothing to compare with, and PyTorch refuses it.
+    """
+    for module in head.net:
         if isinstance(module, nn.BatchNorm1d):
             module.eval()
 

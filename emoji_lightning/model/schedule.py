@@ -10,7 +10,9 @@ from torch.optim.lr_scheduler import LambdaLR
 from emoji_lightning.model.head import Head
 
 
-def parameter_groups(head: Head, *, lr: float, weight_decay: float, lr_decay: float = 1.0) -> list[dict[str, Any]]:
+def parameter_groups(
+    head: Head, *, lr: float, weight_decay: float, lr_decay: float = 1.0, of_width: int | None = None
+) -> list[dict[str, Any]]:
     """Return the groups of an optimiser: weight decay on weight matrices only, lower layers slower.
 
     Args:
@@ -18,19 +20,40 @@ def parameter_groups(head: Head, *, lr: float, weight_decay: float, lr_decay: fl
         lr: Learning rate of the last layer.
         weight_decay: Decoupled weight decay of matrices.
         lr_decay: Factor of the learning rate from each Linear layer to the one below it (Howard and Ruder, 2018).
+        of_width: Width of a head that learns at `lr`; the layers of others learn at lr * of_width / width, see
+            `layer_widths`. None lets all learn at `lr`.
 
     A norm learns as fast as the Linear layer that stands before it, or behind it at the input.
     """
-    linears = head.linears
+    linears, widths = head.linears, layer_widths(head)
     groups: list[dict[str, Any]] = []
     number = 0
     for module in head.net:
         passed = isinstance(module, torch.nn.Linear) and module is not linears[0]
         number += passed
-        rate = lr * lr_decay ** (len(linears) - 1 - number)
+        factor = 1.0 if of_width is None else of_width / widths[number]
+        rate = lr * factor * lr_decay ** (len(linears) - 1 - number)
         learning = [parameter for parameter in module.parameters() if parameter.requires_grad]
-        groups += _groups_of(learning, rate, weight_decay)
+        # Decay is a share of a weight; unlike a step of Adam it means the same at every width.
+        groups += _groups_of(learning, rate, weight_decay / factor)
     return _merged(groups)
+
+
+def layer_widths(head: Head) -> list[int]:
+    """Return for each Linear layer the number of hidden units that it reads, or writes if it is the first of several.
+
+    A step of Adam moves every weight by about the learning rate, so what a unit adds up moves with the number of units
+    that it reads: a head of 64 units learns an eighth of what one of 512 does. Its rate must be 8 times as high (Yang
+    et al., Tensor Programs V, 2021: with Adam the rate of hidden weights goes with 1 / fan-in).
+    """
+    inputs = [linear.in_features for linear in head.linears]
+    return [*inputs[1:2], *inputs[1:]] if len(inputs) > 1 else inputs
+
+
+def describe_rates(head: Head, lr: float, of_width: int) -> str:
+    """Return the learning rates of a head's layers in words: `learning rate 0.0008 = 0.0001 x 512 / 64`."""
+    widths = dict.fromkeys(layer_widths(head))
+    return ", ".join(f"learning rate {lr * of_width / width:.3g} = {lr:g} x {of_width} / {width}" for width in widths)
 
 
 def _groups_of(parameters: Sequence[torch.nn.Parameter], lr: float, weight_decay: float) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,45 +10,15 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
+from separated_labels import DIM, FINETUNE, NEW, OLD, listed, root, write_corpus
 from torch import nn
 
 from emoji_lightning.checkpoint.stored_head import read_head
 from emoji_lightning.cli import main
 from emoji_lightning.cli.configs import CONFIGS
-from emoji_lightning.embedding.spec import EmbeddingSpec
 from emoji_lightning.embedding.store import EmbeddingStore
 
-DIM = 16
-OLD, NEW = ["<none>", "😭", "joy"], ["🔥", "👍"]
-FINETUNE = CONFIGS / "experiment" / "finetune.yaml"
-QUIET = ["--trainer.enable_progress_bar", "false"]
-FASTER = ["--model.lr", "0.003", "--model.l2_sp", "3"]
-"""For a head of 32 units; the pull back is l2_sp times lr a step."""
 Fails = Callable[..., str]
-
-
-def write_corpus(folder: Path, labels: Sequence[str], num: int, *, seed: int, encoder: str = "made") -> list[str]:
-    """Well separated labels, each around a mean of its own; return the options that name the corpus."""
-    names = [*OLD, *NEW]
-    means = 3 * np.random.default_rng(0).standard_normal((len(names), DIM))
-    rng = np.random.default_rng(seed)
-    rows = [(split, label) for split in ("train", "dev", "test") for label in labels for _ in range(num)]
-    vectors = np.stack([means[names.index(label)] for _, label in rows]) + rng.standard_normal((len(rows), DIM))
-    ids = [f"u{seed}-{row}" for row in range(len(rows))]
-    store = EmbeddingStore.open_or_create(folder / "store", EmbeddingSpec(encoder=encoder, dim=DIM))
-    store.append(ids, vectors.astype(np.float32), [1.0] * len(ids), ids=ids)
-    lines = [f"{name},{label},{split}\n" for name, (split, label) in zip(ids, rows, strict=True)]
-    (folder / "labels.csv").write_text("id,label,split\n" + "".join(lines), encoding="utf-8")
-    return ["--data.manifest", str(folder / "labels.csv"), "--data.store", str(folder / "store")]
-
-
-def listed(labels: Sequence[str]) -> str:
-    """The labels as a user types them: ["<none>","joy"]."""
-    return json.dumps(labels, ensure_ascii=False)
-
-
-def root(folder: Path) -> list[str]:
-    return ["--trainer.default_root_dir", str(folder), *QUIET]
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +29,7 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = write_corpus(folder / "data", OLD, 100, seed=1)
     small = ["--config", str(CONFIGS / "experiment" / "small.yaml"), "--trainer.max_epochs", "15"]
     small += ["--model.lr", "0.003"]
-    main(["fit", *small, *data, "--data.labels", listed(OLD), "--model.hidden_dim", "32", *root(folder / "run")])
+    main(["fit", *small, *data, "--data.labels", listed(OLD), "--model.hidden_dim", "64", *root(folder / "run")])
     main(["export", *root(folder / "run"), "--output_dir", str(folder / "bundle"), "--format", "safetensors"])
     return folder
 
@@ -75,7 +45,6 @@ def tuned(old: Path, new_data: list[str], tmp_path_factory: pytest.TempPathFacto
     """The run folder of a fine-tuning that adds the new labels."""
     run = tmp_path_factory.mktemp("tuned") / "run"
     words = ["--config", str(FINETUNE), "--model.init_from", str(old / "bundle" / "best_classifier.pt"), *new_data]
-    words += FASTER
     main(["fit", *words, "--model.labels", listed(OLD + NEW), *root(run)])
     return run
 
@@ -93,16 +62,16 @@ def recall(run: Path, label: str) -> float:
 
 def test_new_labels_are_learnt_and_old_ones_are_kept_without_their_data(tuned: Path, old: Path, tmp_path: Path) -> None:
     main(["test", *root(tuned)])
-    assert min(recall(tuned, label) for label in NEW) > 0.8
+    assert min(recall(tuned, label) for label in NEW) > 0.9
     both = write_corpus(tmp_path, OLD, 100, seed=3)
     main(["test", *both, *root(tuned)])
-    assert min(recall(tuned, label) for label in OLD) > 0.8
+    assert min(recall(tuned, label) for label in OLD) > 0.9
 
 
 def test_the_naive_way_forgets_what_it_knew(old: Path, new_data: list[str], tmp_path: Path) -> None:
     """The corpus of the test above is one on which it can fail."""
     words = ["--config", str(FINETUNE), "--model.init_from", str(old / "bundle"), "--model.l2_sp", "0"]
-    words += ["--model.rehearse", "0", "--model.lr", "0.003", *new_data, "--data.labels", listed(OLD + NEW)]
+    words += ["--model.rehearse", "0", *new_data, "--data.labels", listed(OLD + NEW)]
     main(["fit", *words, *root(tmp_path / "run")])
     (tmp_path / "data").mkdir()
     main(["test", *write_corpus(tmp_path / "data", OLD, 100, seed=3), *root(tmp_path / "run")])
@@ -122,7 +91,8 @@ def test_the_run_prints_what_was_copied_started_new_and_dropped(
     main(["fit", *words, "--data.labels", listed([*NEW, "joy"]), *root(tmp_path)])
     printed = capsys.readouterr().out
     assert "started from best.ckpt (" in printed
-    assert "16 -> 32 -> ReLU -> 32 -> ReLU -> 3" in printed
+    assert "16 -> 64 -> ReLU -> 64 -> ReLU -> 3" in printed
+    assert "learning rate 0.0008 = 0.0001 x 512 / 64\n" in printed
     assert "copied rows: 1  joy" in printed
     assert "new rows: 2  🔥 👍" in printed
     assert "dropped: 2  <none> 😭" in printed
@@ -150,14 +120,6 @@ def test_later_verbs_need_the_file_no_more(tuned: Path, tmp_path: Path, old: Pat
     main(["fit", *root(moved), "--ckpt_path", "last", "--trainer.max_epochs", "210"])
     last = torch.load(moved / "checkpoints" / "last.ckpt", weights_only=True)
     assert last["epoch"] >= 209
-
-
-def test_a_resumed_fine_tuning_is_held_to_the_same_start(tuned: Path) -> None:
-    last = torch.load(tuned / "checkpoints" / "last.ckpt", weights_only=True)
-    started = torch.load(tuned / "checkpoints" / "best.ckpt", weights_only=True)["init_from"]
-    assert started["start"]["copied"] == OLD
-    assert all(torch.equal(tensor, last["init_from"]["weights"][name]) for name, tensor in started["weights"].items())
-    assert not torch.equal(started["weights"]["net.0.weight"], last["state_dict"]["head.net.0.weight"])
 
 
 @pytest.mark.parametrize(
@@ -223,7 +185,7 @@ def test_a_head_with_norms_is_fine_tuned_and_exported_in_its_own_layout(
         {"classifier_state_dict": TheirNet(3).state_dict(), "id_to_label": dict(enumerate(OLD)), "val_acc": 0.1}, theirs
     )
     data = ["--data.manifest", str(old / "data" / "labels.csv"), "--data.store", str(old / "data" / "store")]
-    words = ["--model.init_from", str(theirs), *data, "--data.labels", listed(OLD), "--model.lr", "0.003"]
+    words = ["--model.init_from", str(theirs), *data, "--data.labels", listed(OLD), "--model.lr", "0.0002"]
     main(["fit", *words, "--trainer.max_epochs", "20", *root(tmp_path / "run")])
     assert "Give --like FILE" in fails("export", *root(tmp_path / "run"), "--output_dir", tmp_path / "plain")
     assert not (tmp_path / "plain").exists()

@@ -1,6 +1,7 @@
 """What holds a fine-tuned head to its start."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from emoji_lightning.data.dataset import Batch
 from emoji_lightning.model.classifier import EmojiClassifier
 from emoji_lightning.model.finetuning import distillation
 from emoji_lightning.model.head import Head
-from emoji_lightning.model.schedule import parameter_groups
+from emoji_lightning.model.schedule import describe_rates, parameter_groups
 
 OLD, NEW = ["a", "b", "c"], ["c", "new", "a"]
 
@@ -124,6 +125,35 @@ def test_each_layer_learns_slower_than_the_one_above_it() -> None:
     assert {decays[id(parameter)] for parameter in head.net.parameters() if parameter.ndim == 2} == {0.3}
 
 
+def test_a_layer_learns_faster_the_fewer_units_it_reads_and_decays_as_before() -> None:
+    head = Head(Architecture(6, (Layer(64), Layer(1024), Layer(3))), dropout=0.0)
+    groups = parameter_groups(head, lr=1e-4, weight_decay=10.0, lr_decay=0.5, of_width=512)
+    rates = {id(parameter): group["lr"] for group in groups for parameter in group["params"]}
+    decays = {id(parameter): group["lr"] * group["weight_decay"] for group in groups for parameter in group["params"]}
+    first, second, last = head.linears
+    assert rates[id(first.weight)] == pytest.approx(8e-4 / 4)
+    assert rates[id(second.weight)] == rates[id(second.bias)] == pytest.approx(8e-4 / 2)
+    assert rates[id(last.weight)] == pytest.approx(0.5e-4)
+    assert [decays[id(layer.weight)] for layer in head.linears] == pytest.approx([2.5e-4, 5e-4, 1e-3])
+    assert describe_rates(head, 1e-4, 512) == (
+        "learning rate 0.0008 = 0.0001 x 512 / 64, learning rate 5e-05 = 0.0001 x 512 / 1024"
+    )
+
+
+@pytest.mark.parametrize("width", [64, 512])
+def test_a_head_of_512_units_and_one_that_starts_from_none_learn_at_the_rate_that_is_given(
+    width: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EmojiClassifier, "trainer", SimpleNamespace(estimated_stepping_batches=10))
+    fresh = EmojiClassifier(NEW, input_dim=6, hidden_dim=width)
+    tuned = classifier(tmp_path, plain(6, width, 3), lr=1e-4)
+    rates = [
+        {group["initial_lr"] for group in each.configure_optimizers()["optimizer"].param_groups}
+        for each in (fresh, tuned)
+    ]
+    assert rates == [{1e-4}, {1e-4 * 512 / width}]
+
+
 def test_what_a_resumed_training_needs_of_its_start_comes_back(tmp_path: Path) -> None:
     model, batch = classifier(tmp_path, distill=1.0), data()
     checkpoint: dict[str, Any] = {}
@@ -190,3 +220,15 @@ def model_standardizer(embeddings: torch.Tensor) -> torch.nn.Module:
     head = Head(plain(6, 4, 3), dropout=0.0)
     head.standardizer.fit(embeddings)
     return head.standardizer
+
+
+def test_copied_batch_norms_answer_as_they_did_where_nothing_is_learnt(tmp_path: Path) -> None:
+    shape = Architecture(6, (Layer(4, norm_out="batch_norm"), Layer(4, norm_out="batch_norm"), Layer(3)))
+    model, batch = classifier(tmp_path, shape), data()
+    with torch.no_grad():
+        before = model.eval()(batch.embedding)
+    model = classifier(tmp_path, shape)
+    for one in (batch, Batch(*(tensor[:1] for tensor in batch))):
+        model.training_step(one, 0)
+    with torch.no_grad():
+        assert torch.equal(model.eval()(batch.embedding), before)
