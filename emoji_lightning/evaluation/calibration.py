@@ -14,7 +14,7 @@ from emoji_lightning.evaluation.tallies import negative_log, true_probabilities
 
 TEMPERATURES = (0.01, 100.0)
 """Between which the temperature is looked for; a head that is right everywhere on dev would want 0."""
-# Precisions that differ by less are equal: 0.9 * 10 is more than 9 in binary.
+# Precisions that differ by less are equal: 0.55 * 100 is more than 55 in binary.
 _ROUNDING = 1e-9
 
 

@@ -1,7 +1,8 @@
 """Intervals of numbers from resamples: BCa with levels for few groups, exact where nothing varies.
 
-Simulated test sets (tests/evaluation/test_coverage.py) are the reason for this choice: with 20 clusters the plain
-percentile interval of 95 % holds the truth in 88 % of cases, this one in 94 to 96 %.
+Simulated test sets are the reason for this choice: with 10 speakers of 50 utterances each, 95 % intervals by
+percentiles and by plain BCa hold the true accuracy in 90 % of cases, these in 94 %; more are measured in
+tests/evaluation/test_coverage.py.
 """
 
 import numpy as np

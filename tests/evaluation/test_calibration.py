@@ -142,9 +142,10 @@ def test_the_order_of_utterances_does_not_matter_where_confidences_are_equal() -
         assert choose_threshold(confidence, correct, 0.5) == Threshold(0.8, 1.0, 0.5)
 
 
-def test_nine_of_ten_reach_nine_tenths() -> None:
-    correct = [True] * 9 + [False]
-    assert choose_threshold(np.linspace(1, 0.5, 10), correct, 0.9) == Threshold(0.5, 1.0, 0.9)
+def test_fifty_five_of_a_hundred_reach_0_55_though_the_product_is_rounded_up() -> None:
+    assert 0.55 * 100 > 55
+    correct = [True] * 55 + [False] * 45
+    assert choose_threshold(np.linspace(1, 0.5, 100), correct, 0.55) == Threshold(0.5, 1.0, 0.55)
 
 
 def test_a_precision_that_is_never_reached_has_no_threshold() -> None:

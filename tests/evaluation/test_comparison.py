@@ -121,15 +121,27 @@ def test_the_order_of_utterances_and_the_names_of_groups_change_nothing() -> Non
     assert other.permutation_p == found.permutation_p
 
 
-def test_a_label_of_few_texts_has_the_wider_interval_of_its_own_number_of_texts() -> None:
-    """Label 1 is asked for in 4 of 40 texts: its edge is t's with 3 degrees of freedom, whatever the others are."""
-    labels = np.array([0] * 36 + [1] * 4)
-    right, wrong = np.eye(2)[labels], np.eye(2)[1 - labels]
-    second = right.copy()
-    second[[0, 1, 2, 36, 37]] = wrong[[0, 1, 2, 36, 37]]
-    found = compare_two(Paired(labels, right, second, [f"t{row}" for row in range(40)]))
-    # Half of 4 texts differ: at the outer levels of 4 groups, all or none of those that are drawn.
-    assert found.per_label[1].difference.interval == [0.0, 1.0]
+def test_the_interval_of_a_label_is_that_of_scikit_learn_at_the_level_of_its_own_texts() -> None:
+    paired, num = make_pair(60, 4, group_size=2, gain=0.5), 30
+    rows = drawn_rows(read_sample(paired, names_of(4), asked_only=True), paired)
+    labels = np.asarray(paired.labels)
+    predicted = [np.argmax(each, axis=1) for each in (paired.first, paired.second)]
+
+    def difference(groups: np.ndarray) -> float:
+        chosen = np.concatenate([rows[group] for group in groups])
+        scores = [recall_score(labels[chosen], each[chosen], labels=[1], average=None)[0] for each in predicted]
+        return round(float(scores[0] - scores[1]), 12)  # scipy takes what differs by rounding for different
+
+    counts = resample_sums(np.eye(num), Resampling(200)).astype(int)
+    given = np.array([difference(np.repeat(np.arange(num), row)) for row in counts])
+    with_label = sum((labels[chosen] == 1).any() for chosen in rows)
+    assert with_label < num
+    # scipy widens by the number of all groups; ask it for the level that the label's own groups have.
+    edge = scipy.stats.norm.ppf((1 + expanded_level(with_label, 0.8)) / 2)
+    wanted = 2 * scipy.stats.t.cdf(edge / np.sqrt(num / (num - 1)), num - 1) - 1
+    theirs = bca_by_scipy(np.arange(num), given, difference, float(wanted))
+    found = compare_two(paired, resampling=Resampling(200, level=0.8)).per_label[1].difference.interval
+    assert found == pytest.approx(theirs)
 
 
 def test_discordant_counts_and_mcnemar_agree_with_statsmodels() -> None:

@@ -75,7 +75,7 @@ def test_intervals_that_take_utterances_of_speakers_for_independent_are_too_narr
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("num", "group_size"), [(1000, 5), (240, 6)], ids=["200 texts of 5", "40 texts of 6"])
+@pytest.mark.parametrize(("num", "group_size"), [(1000, 5), (400, 10)], ids=["200 texts of 5", "40 texts of 10"])
 def test_the_paired_test_finds_a_difference_between_equal_systems_in_five_percent(num: int, group_size: int) -> None:
     alarms: Counter[str] = Counter()
     for seed in range(NUM_SIMULATIONS):
