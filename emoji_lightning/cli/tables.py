@@ -21,22 +21,20 @@ FEW_STEPS = 300
 
 
 def print_metrics(metrics: Mapping[str, Evaluation], corpus: EvaluatedCorpus) -> None:
-    """Print accuracy and macro-F1 of splits, beside the best that the corpus allows where that is known."""
+    """Print accuracy and macro-F1 of splits, their intervals below, beside the best that the corpus allows if known."""
     known = corpus.best_labels is not None
     table = Table(title=corpus.name, caption=_best_caption() if known else None)
     for column in (
         "split",
         "utterances",
         "accuracy",
-        "",
         "macro-F1",
-        "",
         *(("best accuracy", "best macro-F1") if known else ()),
     ):
         table.add_column(column, justify="left" if column == "split" else "right")
     for split, evaluation in metrics.items():
         numbers = (evaluation.numbers[name] for name in ("accuracy", "macro_f1"))
-        cells = [cell for number in numbers for cell in (f"{number.value:.3f}", _interval(number))]
+        cells = [f"{number.value:.3f}\n{_interval(number).replace(' - ', '–')}".rstrip() for number in numbers]
         best = best_reachable(corpus, split, num_labels=len(evaluation.names))
         reachable = (f"{best.accuracy:.3f}", f"{best.macro_f1:.3f}") if best else ()
         table.add_row(split, str(evaluation.num_utterances), *cells, *reachable)
