@@ -1,7 +1,6 @@
 """From the predictions of a split to its numbers, calibration, curves and report in the run folder."""
 
 import hashlib
-import json
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from emoji_lightning.data.corpus import Corpus
-from emoji_lightning.errors import ConfigError, EvaluationError
+from emoji_lightning.errors import ConfigError
 from emoji_lightning.evaluation.calibration import (
     Calibration,
     Threshold,
@@ -78,9 +77,9 @@ class Answers:
         """Tell of each utterance, (N,), whether the likeliest label is the true one."""
         return np.asarray(self.logits.argmax(axis=1) == self.labels)
 
-    def confidence(self, temperature: float) -> NDArray[np.float32]:
-        """Return the calibrated probability (N,) of the likeliest label."""
-        return np.asarray(softmax(self.logits / temperature).max(axis=1))
+    def confidence(self) -> NDArray[np.float32]:
+        """Return the probability (N,) of the likeliest label."""
+        return np.asarray(softmax(self.logits).max(axis=1))
 
 
 @dataclass(frozen=True)
@@ -145,10 +144,8 @@ def evaluate_run(
         checkpoint: The checkpoint that answered.
 
     Raises:
-        EvaluationError: A logit is NaN or infinite; names checkpoint and utterances.
-        ManifestError: The corpus has no column `options.group`.
+        ConfigError: The corpus has no column `options.group`, or no dev for `options.min_precision`.
     """
-    _demand_numbers(predictions, corpus, checkpoint)
     split = str(predictions.split)
     evaluation = evaluate(
         predictions.labels,
@@ -159,11 +156,13 @@ def evaluate_run(
         resampling=options.resampling,
     )
     calibration = None if dev is None else calibrate(dev.logits, dev.labels, predictions.logits, predictions.labels)
-    abstention = _abstention(dev, Answers(predictions.logits, predictions.labels), calibration, options.min_precision)
+    abstention = _abstention(dev, Answers(predictions.logits, predictions.labels), options.min_precision)
     numbers = evaluation.to_dict()
+    kept = checkpoint.with_suffix(CALIBRATION_SUFFIX)
+    kept.unlink(missing_ok=True)  # of an earlier dev, which may have told what this one cannot
     if calibration is not None:
         numbers["calibration"] = calibration.to_dict()
-        write_json(checkpoint.with_suffix(CALIBRATION_SUFFIX), calibration.on_dev())
+        write_json(kept, calibration.on_dev())
     if abstention is not None:
         numbers["abstain"] = abstention.to_dict(split)
     write_metrics(folder / METRICS, split, numbers)
@@ -179,43 +178,28 @@ def evaluate_run(
     return EvaluatedSplit(split, evaluation, calibration, abstention, report)
 
 
-def read_temperature(checkpoint: Path) -> float | None:
-    """Return the temperature that was fitted for a checkpoint, None where `test` and `validate` have not run."""
-    file = checkpoint.with_suffix(CALIBRATION_SUFFIX)
-    return float(json.loads(file.read_text(encoding="utf-8"))["temperature"]) if file.is_file() else None
-
-
-def _demand_numbers(predictions: Predictions, corpus: Corpus, checkpoint: Path) -> None:
-    broken = np.flatnonzero(~np.isfinite(predictions.logits).all(axis=1))
-    if broken.size:
-        named = ", ".join(corpus.ids[row] for row in predictions.rows[broken[:3]].tolist())
-        raise EvaluationError(
-            f"{checkpoint}: its logits are NaN or infinite for {broken.size} of {len(predictions.rows)} utterances of "
-            f"{predictions.split} ({named}); if for all, train again; if for some, embed their audio again"
-        )
-
-
 def _groups(corpus: Corpus, predictions: Predictions, group: str | None) -> list[str] | None:
     """Return the group of each utterance; one whose group is not given is a group of its own."""
     if group is None:
         return None
     if corpus.manifest is None:
         raise ConfigError(f"--evaluation.group {group}: the demo corpus has no columns; leave it out")
+    if not corpus.manifest.has(group):
+        columns = corpus.manifest.table.column_names
+        raise ConfigError(f"--evaluation.group {group}: {corpus.name} has no such column; found {columns}")
     values = corpus.manifest.column(group)
     found = [values[row] for row in predictions.rows.tolist()]
     return [f"={value}" if value not in (None, "") else f"row {place}" for place, value in enumerate(found)]
 
 
-def _abstention(
-    dev: Answers | None, here: Answers, calibration: Calibration | None, min_precision: float | None
-) -> Abstention | None:
+def _abstention(dev: Answers | None, here: Answers, min_precision: float | None) -> Abstention | None:
+    """Choose the threshold on dev, on the probabilities that predictions hold and `classify` prints."""
     if min_precision is None:
         return None
     if dev is None:
         raise ConfigError("--min-precision finds its threshold on dev; expected a dev with labels")
-    temperature = 1.0 if calibration is None else calibration.temperature
-    chosen = choose_threshold(dev.confidence(temperature), dev.right(), min_precision)
-    reached = chosen and apply_threshold(here.confidence(temperature), here.right(), chosen.threshold)
+    chosen = choose_threshold(dev.confidence(), dev.right(), min_precision)
+    reached = chosen and apply_threshold(here.confidence(), here.right(), chosen.threshold)
     return Abstention(min_precision, chosen, reached)
 
 

@@ -216,7 +216,7 @@ class EmojiCLI(LightningCLI):
         self._evaluate(self.trainer.test, options)
 
     def _evaluate(self, evaluate: Callable[..., object], options: dict[str, Any]) -> None:
-        writer = self._add_writer()
+        writer = self._add_writer(options)
         evaluate(verbose=False, weights_only=True, **options)
         self._demand_predictions(writer)
         predictions = writer.predictions
@@ -245,7 +245,7 @@ class EmojiCLI(LightningCLI):
 
     def predict(self, **options: Any) -> None:
         """Label utterances, write the predictions and say where they are."""
-        writer = self._add_writer()
+        writer = self._add_writer(options)
         self.trainer.predict(return_predictions=False, weights_only=True, **options)
         self._demand_predictions(writer)
         if writer.predictions is not None and writer.predictions.file is not None:
@@ -257,8 +257,10 @@ class EmojiCLI(LightningCLI):
                 f"{self.subcommand}: no utterance was evaluated; check --trainer.limit_* and the manifest"
             )
 
-    def _add_writer(self) -> PredictionWriter:
-        writer = PredictionWriter(self.folder, self.datamodule.corpus.ids, self.datamodule.label_names)
+    def _add_writer(self, options: dict[str, Any]) -> PredictionWriter:
+        corpus = self.datamodule.corpus
+        checkpoint = str(options["ckpt_path"])
+        writer = PredictionWriter(self.folder, corpus.ids, self.datamodule.label_names, checkpoint=checkpoint)
         self.trainer.callbacks.append(writer)  # type: ignore[attr-defined]
         return writer
 

@@ -13,7 +13,7 @@ from emoji_lightning.cli.run_folder import DEFAULT
 from emoji_lightning.data.synthetic import BEST_ACCURACY
 from emoji_lightning.evaluation.calibration import Calibration
 from emoji_lightning.evaluation.evaluation import Evaluation
-from emoji_lightning.evaluation.resampling import Number
+from emoji_lightning.evaluation.resampling import FEW_GROUPS, Number
 from emoji_lightning.model.classifier import EmojiClassifier
 
 FEW_STEPS = 300
@@ -70,8 +70,10 @@ def print_evaluation(evaluated: EvaluatedSplit, corpus: EvaluatedCorpus) -> None
     grouped = evaluation.group_name != "utterance"
     over = f"{evaluation.num_groups} values of {evaluation.group_name}" if grouped else "utterances"
     print(f"intervals: bootstrap over {over}")
+    if evaluation.has_few_groups:
+        print(f"warning: intervals over {evaluation.num_groups} groups are too narrow; {FEW_GROUPS} or more hold")
     if evaluated.calibration is not None:
-        _print_calibration(evaluated.calibration)
+        _print_calibration(evaluated.calibration, split)
     if evaluated.abstention is not None:
         _print_abstention(evaluated.abstention, split)
 
@@ -80,12 +82,12 @@ def _interval(number: Number) -> str:
     return "" if number.low is None or number.high is None else f"{number.low:.3f} - {number.high:.3f}"
 
 
-def _print_calibration(calibration: Calibration) -> None:
+def _print_calibration(calibration: Calibration, split: str) -> None:
     before, after = calibration.before, calibration.after
-    print(
-        f"temperature {calibration.temperature:.3f} (fitted on dev): calibration error {before['ece']:.3f} -> "
-        f"{after['ece']:.3f}, negative log-likelihood {before['nll']:.3f} -> {after['nll']:.3f}"
-    )
+    itself = ", on the utterances that it was fitted on" if split == calibration.fitted_on else ""
+    print(f"temperature {calibration.temperature:.3f} (fitted on {calibration.fitted_on}){itself}:")
+    print(f"  calibration error {before['ece']:.3f} -> {after['ece']:.3f}")
+    print(f"  negative log-likelihood {before['nll']:.3f} -> {after['nll']:.3f}")
 
 
 def _print_abstention(abstention: Abstention, split: str) -> None:
@@ -98,7 +100,8 @@ def _print_abstention(abstention: Abstention, split: str) -> None:
         f"{each.coverage:.1%} of {name} with precision {each.precision:.3f}" if each.coverage else f"nothing of {name}"
         for name, each in shown.items()
     )
-    print(f"{wanted}: answer from confidence {abstention.dev.threshold:.3f} up: {', '.join(figures)}")
+    print(f"{wanted}: answer from probability {abstention.dev.threshold:.3f} up (found on dev):")
+    print(*(f"  {each}" for each in figures), sep="\n")
 
 
 def print_absent_labels(corpus: EvaluatedCorpus, model: EmojiClassifier) -> None:

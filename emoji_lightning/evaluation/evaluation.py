@@ -12,7 +12,7 @@ from emoji_lightning.evaluation.checks import check_predictions, number_groups
 from emoji_lightning.evaluation.estimates import LabelNumbers, estimate_numbers
 from emoji_lightning.evaluation.intervals import METHOD
 from emoji_lightning.evaluation.reliability import Bin, measure_reliability
-from emoji_lightning.evaluation.resampling import Ints, Number, Resampling, sort_groups
+from emoji_lightning.evaluation.resampling import FEW_GROUPS, Ints, Number, Resampling, sort_groups
 from emoji_lightning.evaluation.tallies import Measures, tally_groups
 
 
@@ -52,6 +52,11 @@ class Evaluation:
     baselines: Baselines
     reliability: tuple[Bin, ...]
     resampling: Resampling
+
+    @property
+    def has_few_groups(self) -> bool:
+        """Whether the groups are too few for intervals to hold what they say."""
+        return self.num_groups < FEW_GROUPS
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON's types; an interval is `[low, high]`, or null where there is none."""

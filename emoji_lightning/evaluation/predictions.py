@@ -14,6 +14,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
 
+from emoji_lightning.errors import EvaluationError
 from emoji_lightning.evaluation.metrics import softmax
 from emoji_lightning.files import write_json, write_whole
 
@@ -69,15 +70,18 @@ class PredictionWriter(Callback):
 
     `validate` writes `predictions.dev.parquet`, `test` `predictions.test.parquet`, `predict` `predictions.parquet`.
     Every utterance counts exactly once on any number of processes. `predictions` holds what was written, on process 0.
+    Where a logit is NaN or infinite nothing is written, and an EvaluationError names checkpoint and utterances.
 
     Args:
         folder: The run folder.
         ids: Ids of the corpus, by row.
         labels: Labels in the order of their ids.
+        checkpoint: Whose answers they are, as errors name it.
     """
 
-    def __init__(self, folder: Path, ids: Sequence[str], labels: Sequence[str]) -> None:
+    def __init__(self, folder: Path, ids: Sequence[str], labels: Sequence[str], *, checkpoint: str) -> None:
         self.folder = folder
+        self.checkpoint = checkpoint
         self.ids = ids
         self.labels = labels
         self.predictions: Predictions | None = None
@@ -117,11 +121,21 @@ class PredictionWriter(Callback):
         if gathered is None:
             return
         rows, labels, logits = gathered
+        self._demand_numbers(rows, logits)
         file = None if partial else self.folder / (f"predictions.{split}.parquet" if split else "predictions.parquet")
         self.predictions = Predictions(split, rows, labels, logits, file)
         if file is not None:
             table = predictions_table(logits, labels, [self.ids[row] for row in rows], self.labels)
             write_whole(file, lambda path: pq.write_table(table, path))
+
+    def _demand_numbers(self, rows: NDArray[np.int64], logits: NDArray[np.float32]) -> None:
+        broken = np.flatnonzero(~np.isfinite(logits).all(axis=1))
+        if broken.size:
+            named = ", ".join(self.ids[row] for row in rows[broken[:3]].tolist())
+            raise EvaluationError(
+                f"{self.checkpoint}: its logits are NaN or infinite for {broken.size} of {len(rows)} utterances "
+                f"({named}); nothing was written. If for all, train again; if for some, embed their audio again"
+            )
 
 
 def write_metrics(path: Path, split: str, numbers: Mapping[str, Any]) -> None:

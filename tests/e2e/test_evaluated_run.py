@@ -107,6 +107,7 @@ def test_intervals_over_speakers_are_not_those_over_utterances(
     assert grouped["intervals"]["num_groups"] == 7
     assert grouped["intervals"]["accuracy"] != single["intervals"]["accuracy"]
     assert "bootstrap over 7 values of speaker" in printed
+    assert "intervals over 7 groups are too narrow" in printed
 
 
 def test_the_temperature_is_fitted_on_dev_and_kept_beside_the_checkpoint(
@@ -124,7 +125,7 @@ def test_the_temperature_is_fitted_on_dev_and_kept_beside_the_checkpoint(
     assert on_test["calibration"]["before"]["nll"] == pytest.approx(on_test["nll"], abs=1e-6)
     after = float(torch.nn.functional.cross_entropy(logits, codes))
     assert on_test["calibration"]["after"]["nll"] == pytest.approx(after, abs=1e-5)
-    assert f"temperature {on_test['calibration']['temperature']:.3f} (fitted on dev)" in printed
+    assert f"temperature {on_test['calibration']['temperature']:.3f} (fitted on dev):" in printed
 
 
 def test_the_threshold_for_a_precision_is_found_on_dev_and_tried_on_test(
@@ -135,12 +136,11 @@ def test_the_threshold_for_a_precision_is_found_on_dev_and_tried_on_test(
     assert abstain["min_precision"] == 0.8
     assert abstain["dev"]["precision"] >= 0.8
     truth, predicted, probabilities = saved(run_folder, "test")
-    calibrated = torch.tensor(probabilities).double().log().div(numbers["calibration"]["temperature"]).softmax(dim=1)
-    answered = calibrated.max(dim=1).values.numpy() >= abstain["threshold"]
+    answered = probabilities.max(axis=1) >= abstain["threshold"]
     right = np.array(truth) == np.array(predicted)
     assert abstain["test"]["coverage"] == pytest.approx(answered.mean())
     assert abstain["test"]["precision"] == pytest.approx(right[answered].mean())
-    assert f"answer from confidence {abstain['threshold']:.3f} up" in printed
+    assert f"answer from probability {abstain['threshold']:.3f} up" in printed
 
 
 def test_the_report_shows_the_numbers_and_plays_the_errors_when_asked(
@@ -176,7 +176,10 @@ def test_tensorboard_gets_confusion_matrix_and_curves(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--evaluation.group", "spaeker"], r"corpus\.csv: no column 'spaeker'.*speaker"),
+        (
+            ["--evaluation.group", "spaeker"],
+            r"--evaluation\.group spaeker: corpus\.csv has no such column; found .*speaker",
+        ),
         (["--min-precision", "1.2"], r"--min-precision is 1\.2; expected a precision above 0 and at most 1"),
         (["--evaluation.num_resamples", "10"], r"num_resamples is 10; expected at least 100"),
     ],
@@ -188,12 +191,32 @@ def test_what_cannot_be_judged_is_an_error(
     assert re.search(message, error, re.DOTALL)
 
 
-def test_a_checkpoint_whose_logits_are_nan_is_named(
-    run_folder: Path, tmp_path: Path, fails: Callable[..., str]
+@pytest.mark.parametrize(("verb", "num"), [("test", 36), ("validate", 30), ("predict", 111)])
+def test_a_checkpoint_whose_logits_are_nan_is_named_and_changes_no_file(
+    verb: str, num: int, run_folder: Path, tmp_path: Path, fails: Callable[..., str]
 ) -> None:
+    main(["test", "--trainer.default_root_dir", str(run_folder), *QUIET])
+    main(["predict", "--trainer.default_root_dir", str(run_folder), *QUIET])
+    before = {path: path.read_bytes() for path in run_folder.iterdir() if path.is_file()}
+    assert len(before) >= 5
     checkpoint = torch.load(run_folder / "checkpoints" / "best.ckpt", weights_only=True)
     checkpoint["state_dict"]["head.net.6.bias"][1] = float("nan")
     torch.save(checkpoint, tmp_path / "broken.ckpt")
     words = ["--ckpt_path", tmp_path / "broken.ckpt", *QUIET]
-    error = fails("test", "--trainer.default_root_dir", run_folder, *words)
-    assert re.search(r"broken\.ckpt: its logits are NaN or infinite for 36 of 36 utterances of test \(audio/", error)
+    error = fails(verb, "--trainer.default_root_dir", run_folder, *words)
+    assert re.search(rf"broken\.ckpt: its logits are NaN or infinite for {num} of {num} utterances \(audio/", error)
+    assert before == {path: path.read_bytes() for path in run_folder.iterdir() if path.is_file()}
+
+
+def test_a_dev_that_tells_no_temperature_leaves_none_of_an_earlier_one(run_folder: Path, tmp_path: Path) -> None:
+    kept = run_folder / "checkpoints" / "best.calibration.json"
+    main(["test", "--trainer.default_root_dir", str(run_folder), *QUIET])
+    assert kept.is_file()
+    with (run_folder.parent / "corpus.csv").open(encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    one_label = [row for row in rows if row[2] != "dev" or row[1] == LABELS[0]]
+    with (run_folder.parent / "one_label.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(one_label)
+    words = ["--data.manifest", str(run_folder.parent / "one_label.csv"), *QUIET]
+    main(["test", "--trainer.default_root_dir", str(run_folder), *words])
+    assert not kept.exists()
