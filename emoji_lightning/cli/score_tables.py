@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from emoji_lightning.evaluation.comparison import Comparison
+from emoji_lightning.report.words import name_units
 from emoji_lightning.scoring.result import Score, SystemScore
 
 NUMBERS = {
@@ -26,7 +27,9 @@ def print_score(score: Score, folder: Path) -> None:
     console = Console(highlight=False, markup=False, emoji=False)
     for report in score.embedded:
         console.print(report.summary(), soft_wrap=True)
-    _print_table(console, ["system", "asked", "heard", "missing", "failed"], map(_count, score.scored))
+    absent = any(system.num_heard < system.num_asked for system in score.scored)
+    columns = ["system", "asked", "heard", "missing", "failed", *(["accuracy, absent wrong"] if absent else [])]
+    _print_table(console, columns, (_count(system, absent=absent) for system in score.scored))
     _print_absent(console, score)
     console.print()
     _print_table(console, ["system", *NUMBERS.values()], _list_rows(score))
@@ -37,21 +40,22 @@ def print_score(score: Score, folder: Path) -> None:
 
 
 def describe_comparison(comparison: Comparison, group: str) -> str:
-    """Return a pair of systems in a line: difference, interval, p value, and whether it is decided."""
+    """Return a pair of systems in two lines: difference, interval, p value, and whether it is decided."""
     accuracy = comparison.differences["accuracy"]
     interval = "" if accuracy.low is None else f" [{accuracy.low:+.3f}, {accuracy.high:+.3f}]"
     verdict = "decided" if comparison.decided else "not decided"
     if comparison.more_needed is not None:
-        verdict += f", about {comparison.more_needed} more texts needed"
+        verdict += f", about {comparison.more_needed} more {name_units(group)} needed"
     return (
-        f"{comparison.first} - {comparison.second}, {comparison.num_shared} shared utterances: accuracy "
-        f"{accuracy.value:+.3f}{interval}, p = {comparison.permutation_p_holm['accuracy']:.2g}, {verdict}"
+        f"{comparison.first} - {comparison.second}: {verdict}\n  accuracy {accuracy.value:+.3f}{interval}, "
+        f"p = {comparison.permutation_p_holm['accuracy']:.2g}, {comparison.num_shared} shared utterances"
     )
 
 
-def _count(system: SystemScore) -> list[str]:
-    absent = [len(system.absent(status)) for status in ("missing", "failed")]
-    return [system.name, *map(str, (system.num_asked, system.num_heard, *absent))]
+def _count(system: SystemScore, *, absent: bool) -> list[str]:
+    numbers = [len(system.absent(status)) for status in ("missing", "failed")]
+    counting = [f"{system.accuracy_counting_absent:.3f}"] if absent else []
+    return [system.name, *map(str, (system.num_asked, system.num_heard, *numbers)), *counting]
 
 
 def _print_absent(console: Console, score: Score) -> None:
@@ -93,6 +97,10 @@ def _print_caption(console: Console, score: Score) -> None:
         f"({settings['num_resamples']} resamples, seed {settings['seed']})",
         soft_wrap=True,
     )
+    if score.checkpoint.get("test"):
+        console.print("    (the classifier's own test: over its utterances)")
+    if score.comparisons:
+        console.print("p: permutation test of accuracy, Holm-corrected for all pairs; [ ] are not")
 
 
 def _print_table(console: Console, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

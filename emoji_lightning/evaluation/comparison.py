@@ -1,5 +1,6 @@
 """Two systems on the same texts: the paired difference, whether it is more than chance, and how much more it needs."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +15,8 @@ from emoji_lightning.evaluation.tallies import name_sums
 __all__ = ["Comparison", "LabelDifference", "Paired", "compare"]
 
 TESTED = ("accuracy", "macro_f1")
+PERMUTATIONS_PER_PAIR = 20
+"""Times pairs / alpha: the least number of random permutations, so that the smallest corrected p is alpha / 20."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,8 @@ def compare(
         pairs: (first, second) -> what the two made of the texts that they share.
         names: K labels.
         asked_only: Take macro-F1 over the labels that were asked for only, as `score` does for single systems.
-        resampling: Number of resamples and of random permutations, level and seed; None for 10,000, 0.95 and 0.
+        resampling: Number of resamples and of random permutations, level and seed; None for 10,000, 0.95 and 0. Of
+            permutations there are more where many pairs could otherwise never be decided.
         alpha: Level at which a difference is decided.
         power: Probability with which `more_needed` is to decide it.
 
@@ -110,13 +114,16 @@ def compare(
         EvaluationError: Predictions cannot be evaluated (see `evaluate`); the message begins with the two systems.
     """
     resampling, found = resampling or Resampling(), []
+    # The smallest p of R random permutations is 1 / (R + 1), and Holm multiplies it by the number of pairs.
+    fewest = math.ceil(PERMUTATIONS_PER_PAIR * len(pairs) / alpha)
+    permuting = replace(resampling, num_resamples=max(resampling.num_resamples, fewest))
     for (first, second), paired in pairs.items():
         try:
             sample = read_sample(paired, names, asked_only=asked_only)
         except EvaluationError as error:
             raise EvaluationError(f"{first} and {second}: {error}") from error
         more = _count_more(sample, alpha=alpha / len(pairs), power=power)
-        found.append(_compare_pair((first, second), sample, names, resampling, more_needed=more))
+        found.append(_compare_pair((first, second), sample, names, resampling, permuting, more_needed=more))
     return _correct(found, alpha)
 
 
@@ -131,13 +138,14 @@ def _compare_pair(
     sample: Sample,
     names: Sequence[str],
     resampling: Resampling,
+    permuting: Resampling,
     *,
     more_needed: int | None,
 ) -> Comparison:
     """Compare two systems, as if they were the only ones."""
     sums, numbers = name_sums(sample.first), estimate_differences(sample, resampling)
     mcnemar = mcnemar_p(sample.first_only, sample.second_only)
-    permutation = permutation_p((sample.first, sample.second), sample.measures, TESTED, resampling)
+    permutation = permutation_p((sample.first, sample.second), sample.measures, TESTED, permuting)
     return Comparison(
         first=systems[0],
         second=systems[1],

@@ -8,7 +8,7 @@ from emoji_lightning.report.parts import Measured
 from emoji_lightning.report.quantities import Quantity, write_count
 from emoji_lightning.report.signs import Sign
 from emoji_lightning.report.strips import Axis, axis_of_differences, draw_strip
-from emoji_lightning.report.words import SCORE_METRICS
+from emoji_lightning.report.words import SCORE_METRICS, name_units
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,18 @@ class Compared:
         return f"{self.numbers['first']} \u2212 {self.numbers['second']}"
 
 
-def describe_comparisons(comparisons: Sequence[Mapping[str, Any]]) -> list[Compared]:
-    """Draw the pairs of `score.json`, their accuracies on one axis."""
+def describe_comparisons(comparisons: Sequence[Mapping[str, Any]], group: str) -> list[Compared]:
+    """Draw the pairs of `score.json`, their accuracies on one axis.
+
+    Args:
+        comparisons: Of `score.json`.
+        group: What the bootstrap draws.
+    """
     axis = axis_of_differences(Quantity.of_difference(each["differences"]["accuracy"]) for each in comparisons)
-    return [_describe_comparison(each, axis) for each in comparisons]
+    return [_describe_comparison(each, axis, name_units(group)) for each in comparisons]
 
 
-def _describe_comparison(each: Mapping[str, Any], axis: Axis) -> Compared:
+def _describe_comparison(each: Mapping[str, Any], axis: Axis, units: str) -> Compared:
     differences = {key: Quantity.of_difference(numbers) for key, numbers in each["differences"].items()}
     own_axis = axis_of_differences(differences.values())
     recalls = [
@@ -75,7 +80,7 @@ def _describe_comparison(each: Mapping[str, Any], axis: Axis) -> Compared:
             for sign, num, recall in recalls
         ],
         labels_axis=labels_axis,
-        verdict=_decide(each, differences["accuracy"]),
+        verdict=_decide(each, differences["accuracy"], units),
     )
 
 
@@ -93,10 +98,10 @@ def _measure(axis: Axis, quantity: Quantity, name: str) -> Measured:
     return Measured(quantity, draw_strip(axis, quantity, name=name))
 
 
-def _decide(each: Mapping[str, Any], accuracy: Quantity) -> str:
+def _decide(each: Mapping[str, Any], accuracy: Quantity, units: str) -> str:
     if each["decided"]:
         better = each["first"] if (accuracy.value or 0.0) > 0 else each["second"]
         return f"{better} is better"
     if each["more_needed"] is None:
         return "not decided; no difference was observed" if accuracy.value == 0 else "not decided"
-    return f"not decided; about {write_count(each['more_needed'])} more texts are needed"
+    return f"not decided; about {write_count(each['more_needed'])} more {units} are needed"

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from emoji_lightning import __version__
+from emoji_lightning.evaluation.resampling import FEW_GROUPS
 from emoji_lightning.report.confusion import draw_ramp
 from emoji_lightning.report.quantities import write_count, write_number, write_p
 from emoji_lightning.report.strips import SHARES, describe_reference, draw_axis, draw_swatch
@@ -49,6 +50,7 @@ def _environment() -> Environment:
     environment.globals.update(
         version=__version__,
         shares=SHARES,
+        few_groups=FEW_GROUPS,
         draw_axis=draw_axis,
         draw_ramp=draw_ramp,
         draw_swatch=draw_swatch,

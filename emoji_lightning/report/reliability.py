@@ -24,7 +24,7 @@ def draw_reliability(bins: Sequence[Mapping[str, Any]]) -> Markup:
     Args:
         bins: `low`, `high`, `count`, `confidence`, `accuracy`; the last two are None in a bin without utterances.
     """
-    said = "Reliability diagram: accuracy by confidence. The table below has the same numbers."
+    said = "Reliability diagram: accuracy by confidence"
     root = add(None, "svg", class_="reliability", viewBox=f"0 0 {_WIDTH:g} {_HEIGHT:g}", role="img", aria_label=said)
     _draw_frame(root)
     largest = max((each["count"] for each in bins), default=0)

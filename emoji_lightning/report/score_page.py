@@ -14,10 +14,14 @@ from emoji_lightning.report.parts import (
     list_facts,
 )
 from emoji_lightning.report.quantities import Quantity
+from emoji_lightning.report.reliability import draw_reliability
 from emoji_lightning.report.shown import Shown
 from emoji_lightning.report.signs import Sign
 from emoji_lightning.report.strips import SHARES, Reference, draw_strip
 from emoji_lightning.report.words import SCORE_METRICS, SCORE_WORDS, Metric
+
+MAX_ABSENT = 200
+"""Absent utterances of each kind and system that the page lists."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +74,17 @@ def describe_score(score: Mapping[str, Any], *, facts: Mapping[str, Fact], error
         "systems": systems,
         "real_speech": real,
         "own_test": score["checkpoint"].get("test"),
+        "own_test_quantities": [
+            Quantity.of(score["checkpoint"].get("test") or {}, metric.key) for metric in SCORE_METRICS
+        ],
+        "max_absent": MAX_ABSENT,
+        "reliabilities": [
+            (each.name, draw_reliability(each.numbers["reliability"]), each.numbers["ece"]) for each in everybody
+        ],
         "chance": [_find_chance(systems, metric.key) for metric in SCORE_METRICS],
         "panels": [_describe_panel(metric, score, systems, real) for metric in SCORE_METRICS],
         "unknown": [(Sign.of(label), count) for label, count in (score.get("unknown") or {}).items()],
-        "comparisons": describe_comparisons(score.get("comparisons") or []),
+        "comparisons": describe_comparisons(score.get("comparisons") or [], score["settings"].get("group") or ""),
         "words": SCORE_WORDS,
         "names": [each.name for each in everybody],
         "recalls": recalls,

@@ -56,3 +56,17 @@ class Words:
 
 TEST_WORDS = Words("true", "predicted")
 SCORE_WORDS = Words("asked", "heard")
+
+_OF_TEXTS = ("text_id", "text", "source_id")
+
+
+def name_units(group: str) -> str:
+    """Name what a bootstrap draws, in the plural.
+
+    Args:
+        group: The column of the groups, or `utterance`.
+
+    >>> name_units("text_id"), name_units("utterance"), name_units("speaker")
+    ('texts', 'utterances', 'values of speaker')
+    """
+    return "texts" if group in _OF_TEXTS else "utterances" if group == "utterance" else f"values of {group}"

@@ -139,7 +139,8 @@ def check_asked(
         cure = "leave utterances of unknown labels out, counted, with --unknown drop, or map labels with --labels FILE"
         raise ManifestError("\n".join([join_problems([*refused, *problems]), *([cure] if refused else [])]))
     counts = _count([asked[row] for row in np.flatnonzero(labels == NOT_SCORED).tolist()])
-    lacking = find_lacking(systems, items)
+    dropped = {(systems[row], texts[row]) for row, item in enumerate(items) if item is None and texts is not None}
+    lacking = [each for each in find_lacking(systems, items) if (each.system, each.item.text) not in dropped]
     return Asked(manifest, asked, labels, systems, texts, groups, group_name, counts, lacking, list(notes))
 
 

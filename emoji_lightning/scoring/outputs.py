@@ -29,6 +29,13 @@ NUM_ERRORS = 10
 """Most confident errors of each system that the report shows."""
 
 
+def begin_outputs(folder: Path, utterances: Sequence[UtteranceScore]) -> None:
+    """Write `utterances.csv`; the score and the report of an earlier run do not belong to it, and go."""
+    write_utterances(folder / UTTERANCES, utterances)
+    for name in (SCORE, REPORT):
+        (folder / name).unlink(missing_ok=True)
+
+
 def write_utterances(path: Path, utterances: Sequence[UtteranceScore]) -> None:
     """Write a line for every utterance; `correct` is 1 or 0, empty where nothing was heard."""
 

@@ -149,8 +149,9 @@ class Score:
 
     @property
     def failed(self) -> list[UtteranceScore]:
-        """Utterances whose audio cannot be used, also of real speech."""
-        return [each for system in self.scored for each in system.absent("failed")]
+        """Rows whose audio is not there or cannot be used, also of real speech; not texts that a system lacks."""
+        absent = (each for system in self.scored for each in system.utterances if each.status != "heard")
+        return [each for each in absent if each.row is not None]
 
     def check_failed(self, max_failed: int) -> None:
         """Refuse a score with too much audio that cannot be used.
@@ -161,9 +162,9 @@ class Score:
         if len(self.failed) > max_failed:
             num_asked = sum(system.num_asked for system in self.scored)
             raise AudioError(
-                f"{list_failed(self.failed)}\n{len(self.failed)} of {num_asked} utterances have audio that cannot be "
-                "used; all others are scored. Correct these and score again (only what is new is embedded), or allow "
-                "them with --max-failed N"
+                f"{list_failed(self.failed)}\n{len(self.failed)} of {num_asked} utterances have audio that is not "
+                "there or cannot be used; all others are scored. Correct these and score again (only what is new is "
+                "embedded), or allow them with --max-failed N"
             )
 
 

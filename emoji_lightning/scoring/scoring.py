@@ -11,12 +11,12 @@ from emoji_lightning.embedding.encoder import load_encoder
 from emoji_lightning.embedding.long_audio import LongAudio
 from emoji_lightning.embedding.store import EmbeddingStore
 from emoji_lightning.errors import ConfigError, ManifestError
-from emoji_lightning.evaluation.resampling import Resampling
+from emoji_lightning.evaluation.resampling import FEW_GROUPS, Resampling
 from emoji_lightning.label_map import LabelMap
 from emoji_lightning.predictor import Predictor, find_encoder
 from emoji_lightning.scoring.asked import ERROR, NOT_SCORED, Asked, check_asked, read_asked
 from emoji_lightning.scoring.hearing import Hearing, Listener, find_temperature
-from emoji_lightning.scoring.outputs import UTTERANCES, write_score, write_utterances
+from emoji_lightning.scoring.outputs import begin_outputs, write_score
 from emoji_lightning.scoring.pairing import compare_systems
 from emoji_lightning.scoring.result import Score, SystemScore
 from emoji_lightning.scoring.summary import describe_checkpoint, describe_versions
@@ -81,7 +81,7 @@ def score(
         unknown: "error" or "drop": what becomes of utterances that ask for a label outside the head's.
         encoder: Name or folder of the encoder; by default the name that the checkpoint records.
         device: "auto", "cpu", "cuda" or "cuda:N", for the encoder.
-        max_failed: How many utterances may have audio that cannot be used; a file that is absent is no such failure.
+        max_failed: How many rows may have audio that is not there or cannot be used.
         num_resamples: Resamples of the bootstrap, and permutations of the test.
         seed: Of these.
         columns: Our column name -> the manifest's.
@@ -135,7 +135,7 @@ def _finish(hearing: Hearing, real: Hearing | None, listener: Listener, options:
     asked, names = hearing.asked, list(listener.predictor.head.label_set)
     utterances = list_utterances(hearing, names)
     if options.output_dir is not None:  # before anything that may fail: it says what was missing and what failed
-        write_utterances(options.output_dir / UTTERANCES, utterances)
+        begin_outputs(options.output_dir, utterances)
     systems = score_systems(hearing, utterances, names=names, resampling=options.resampling)
     comparisons, notes = (
         compare_systems(hearing, names=names, resampling=options.resampling) if options.compare else ([], [])
@@ -220,6 +220,11 @@ def _list_notes(asked: Asked, systems: Mapping[str, SystemScore]) -> list[str]:
     ]
     for system in systems.values():
         numbers = system.evaluation
+        if numbers.has_few_groups and numbers.num_groups > 1:
+            notes.append(
+                f"{system.name}: {numbers.num_groups} {numbers.group_name} only were heard: intervals are too narrow "
+                f"with fewer than {FEW_GROUPS}"
+            )
         num_labels = len({each.asked for each in system.utterances if each.status == "heard"})
         if numbers.num_groups < 2:
             notes.append(f"{system.name}: one {numbers.group_name} only was heard: a bootstrap needs two or more")

@@ -116,7 +116,12 @@ def _evaluate(
 def _describe_silence(name: str, own: Sequence[UtteranceScore], file: str) -> str:
     """Return the error for a system of which nothing was heard."""
     who = "" if name == ONLY_SYSTEM else f" of {name}"
+    cure = (
+        "its audio lies below its own folder; correct its paths or leave --reference out"
+        if name == REAL_SPEECH
+        else "name the folder that holds the audio with --audio-root, or take the system out of the manifest"
+    )
     return (
         f"{list_failed([each for each in own if each.where])}\n{file}: none of the {len(own)} utterances{who} was "
-        "heard; name the folder that holds the audio with --audio-root, or take the system out of the manifest"
+        f"heard; {cure}"
     )

@@ -43,10 +43,10 @@ def test_scores_are_printed_and_written(manifest: Path, capsys: pytest.CaptureFi
     assert re.search(r"^classifier's own test +0\.900 +- +0\.890 +-\s*\n\(90\) +\[0\.82, 0\.95\]", out, re.MULTILINE)
     assert re.search(r"^chance +0\.333 +0\.333 +0\.333 +0\.333$", out, re.MULTILINE)
     assert re.search(
-        r"^plain - lively, 9 shared utterances: accuracy -0\.444 \[.*\], p = \S+, .*decided", out, re.MULTILINE
+        r"^plain - lively: .*decided.*\n  accuracy -0\.444 \[.*\], p = \S+, 9 shared utterances$", out, re.MULTILINE
     )
     assert "95 % interval, bootstrap over text_id (100 resamples, seed 0)" in out
-    tables = [line for line in out.splitlines() if not line.startswith(("runs/", "plain - lively"))]
+    tables = [line for line in out.splitlines() if not line.startswith("runs/")]
     assert max(map(len, tables)) <= 80
     assert {path.name for path in Path("runs/score").iterdir()} == {
         "score.json",
@@ -120,23 +120,53 @@ def test_failed_audio_fails_the_verb_after_everything_is_written(
     (manifest.parent / "audio" / "plain" / "004.wav").unlink()
     error = fails(*words())
     assert re.search(
-        r"systems\.csv:5: audio/plain/003\.wav: holds text .*\n1 of 18 utterances .* --max-failed N", error
+        r"systems\.csv:5: audio/plain/003\.wav: holds text .*\nsystems\.csv:6: audio/plain/004\.wav: no such file\n"
+        r"2 of 18 utterances .* --max-failed N",
+        error,
     )
     content = json.loads(Path("runs/score/score.json").read_text(encoding="utf-8"))
     assert content["systems"]["plain"]["num_heard"] == 7
     assert "audio/plain/003.wav" in Path("runs/score/report.html").read_text(encoding="utf-8")
-    main(words("--max-failed", 1))
+    main(words("--max-failed", 2))
     out = capsys.readouterr().out
-    assert re.search(r"^plain +9 +7 +1 +1$", out, re.MULTILINE)
+    assert re.search(r"^plain +9 +7 +1 +1 +0\.\d{3}$", out, re.MULTILINE)
+    assert re.search(r"^lively +9 +9 +0 +0 +1\.000$", out, re.MULTILINE)
     assert "failed: audio/plain/003.wav: holds text" in out
     assert "missing: audio/plain/004.wav: no such file" in out
 
 
-def test_files_that_are_absent_are_counted_and_fail_nothing(manifest: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_is_gone_counts_as_missing_though_the_store_knows_it(
+    fails: Run, manifest: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     main(words())
     (manifest.parent / "audio" / "lively" / "000.wav").unlink()
-    main(words())  # also where the store knows it from before: a system is scored by what it has now
-    assert re.search(r"^lively +9 +8 +1 +0$", capsys.readouterr().out, re.MULTILINE)
+    error = fails(*words())
+    assert re.search(r"systems\.csv:11: audio/lively/000\.wav: no such file\n1 of 18 utterances", error)
+    main(words("--max-failed", 1))
+    assert re.search(r"^lively +9 +8 +1 +0 +0\.889$", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_a_text_that_a_system_has_no_row_for_fails_nothing(manifest: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = manifest.read_text(encoding="utf-8").splitlines()
+    manifest.write_text("\n".join(lines[:-1]) + "\n", encoding="utf-8")
+    main(words())
+    assert re.search(r"^lively +9 +8 +1 +0 +0\.889$", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_a_score_that_comes_to_nothing_leaves_none_of_an_earlier_manifest(fails: Run, manifest: Path) -> None:
+    main(words())
+    for file in (manifest.parent / "audio" / "plain").iterdir():
+        file.unlink()
+    fails(*words())
+    assert {path.name for path in Path("runs/score").iterdir()} == {"utterances.csv", "store"}
+
+
+def test_few_groups_are_said_to_be_too_few(manifest: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(words("--compare", "--group", "speaker"))
+    captured = capsys.readouterr()
+    assert "note: plain: 2 speaker only were heard: intervals are too narrow with fewer than 10" in captured.err
+    assert "With fewer than 10 units they are too narrow." in Path("runs/score/report.html").read_text(encoding="utf-8")
+    assert "more texts" not in captured.out
 
 
 def test_unknown_emoji_are_dropped_and_said(fails: Run, manifest: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -198,8 +228,8 @@ def test_a_manifest_without_systems_is_one_system(manifest: Path, capsys: pytest
 def test_real_speech_is_a_row_of_the_tables(manifest: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     write_systems(tmp_path / "real", {"x": [*mix(3), ("😂", ABSENT)]}, name="real.csv")
-    main(words("--reference", "real/real.csv"))
-    assert re.search(r"^real speech +4 +3 +1 +0$", capsys.readouterr().out, re.MULTILINE)
+    main(words("--reference", "real/real.csv", "--max-failed", 1))
+    assert re.search(r"^real speech +4 +3 +1 +0 +0\.750$", capsys.readouterr().out, re.MULTILINE)
 
 
 def test_the_overview_has_every_verb(capsys: pytest.CaptureFixture[str]) -> None:

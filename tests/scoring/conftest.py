@@ -20,7 +20,7 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Scored:
         checkpoint,
         output_dir=folder / "out",
         compare=True,
-        max_failed=1,
+        max_failed=2,
         num_resamples=NUM_RESAMPLES,
         with_audio=True,
     )

@@ -168,3 +168,10 @@ def test_a_map_of_labels_applies_to_any_column_and_says_what_it_leaves_out(tmp_p
     write_table(tmp_path / "t.csv", [["audio", "intended"], ["1.wav", "rage"]])
     with pytest.raises(LabelError, match=r"t\.csv:2: label 'rage' is not in map\.yaml"):
         read_asked(table, label_map=label_map)
+
+
+def test_a_text_whose_row_was_dropped_is_not_missing_as_well(tmp_path: Path) -> None:
+    rows = ("system,text_id,label", "a,t1,😭", "a,t2,😂", "b,t1,😭", "b,t2,🙏", "a,t3,😊")
+    asked = read(tmp_path, *rows, unknown="drop")
+    assert asked.unknown == {"🙏": 1}
+    assert asked.lacking == [Lacking("b", Item("t3", 2))]

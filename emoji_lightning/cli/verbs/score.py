@@ -50,8 +50,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         type=count,
         default=0,
-        help="utterances whose audio may be unusable, else the verb fails, after it has written everything; files that "
-        "are absent are counted as missing and no failure",
+        help="rows whose audio may be missing or unusable, else the verb fails, after it has written everything; texts "
+        "that a system has no row for are counted as missing, too, and no failure",
     )
     parser.add_argument(
         "--resamples", metavar="N", type=positive, default=10_000, help="resamples of the bootstrap, 100 or more"
