@@ -39,6 +39,10 @@ class CheckpointError(EmojiLightningError):
     """A checkpoint or bundle is missing or does not fit."""
 
 
+class TrainingError(EmojiLightningError):
+    """A training came to nothing: its loss or its weights are no numbers any more."""
+
+
 class EvaluationError(EmojiLightningError):
     """Predictions cannot be evaluated."""
 

@@ -8,6 +8,8 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch import callbacks
 
+from emoji_lightning.cli.watching import is_last_epoch
+
 
 class EarlyStopping(callbacks.EarlyStopping):
     """Stops a resumed run by the patience that is given; Lightning takes it from the checkpoint without a word."""
@@ -33,10 +35,4 @@ class ModelCheckpoint(callbacks.ModelCheckpoint):
             self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
 
     def _should_save_on_train_epoch_end(self, trainer: pl.Trainer) -> bool:
-        return super()._should_save_on_train_epoch_end(trainer) or (self.monitor is None and _ends(trainer))
-
-
-def _ends(trainer: pl.Trainer) -> bool:
-    """Tell whether this epoch is the last one."""
-    by_epochs = trainer.max_epochs is not None and 0 <= trainer.max_epochs <= trainer.current_epoch + 1
-    return trainer.should_stop or by_epochs or 0 <= trainer.max_steps <= trainer.global_step
+        return super()._should_save_on_train_epoch_end(trainer) or (self.monitor is None and is_last_epoch(trainer))

@@ -1,5 +1,6 @@
 """The verbs that are Lightning's, through LightningCLI."""
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -17,8 +18,17 @@ from emoji_lightning.cli import run_folder, tables
 from emoji_lightning.cli.callbacks import EarlyStopping, ModelCheckpoint
 from emoji_lightning.cli.configs import BASE_CONFIG
 from emoji_lightning.cli.evaluated_run import Answers, EvaluationOptions, evaluate_run
+from emoji_lightning.cli.signals import (
+    SignalFlag,
+    StoppedBySignalError,
+    exit_code_beside_main,
+    requeue_slurm_job,
+    requeues_at,
+    slurm_job_runs_again,
+)
 from emoji_lightning.cli.static_options import expand_aliases
 from emoji_lightning.cli.trainer import EmojiTrainer, read_checkpoint
+from emoji_lightning.cli.watching import LossWatch, SignalStop
 from emoji_lightning.data.datamodule import EmojiDataModule
 from emoji_lightning.errors import ConfigError
 from emoji_lightning.evaluation.predictions import PredictionWriter
@@ -46,6 +56,8 @@ def run(verb: str, words: Sequence[str]) -> None:
     if verb == "fit" and run_folder.resumes(words) and any(word.startswith("--model.init_from") for word in words):
         raise ConfigError("--ckpt_path resumes a run exactly, --model.init_from starts a new one; give one of them")
     folder = run_folder.find_run_folder(words, BASE_CONFIG)
+    if verb == "fit" and not run_folder.resumes(words) and slurm_job_runs_again(folder / run_folder.CHECKPOINTS):
+        words = [*words, run_folder.CKPT_OPTION, "last"]
     saved = folder / run_folder.CONFIG
     goes_on = verb != "fit" or run_folder.resumes(words)
     overlays = ["--config", str(saved)] if goes_on and saved.is_file() else []
@@ -174,7 +186,7 @@ class EmojiCLI(LightningCLI):
                 self._print_finetuning()
         moved = self._make_room(options.get("ckpt_path")) if run_folder.is_main_process() else None
         try:
-            self.trainer.fit(weights_only=True, **options)
+            self._train(options)
         finally:
             trained = run_folder.holds_checkpoints(self.folder)
             if moved is not None and not trained:
@@ -184,6 +196,27 @@ class EmojiCLI(LightningCLI):
             raise ConfigError(f"nothing was trained in {self.folder}: no epoch ended; check --trainer.max_epochs")
         if self.trainer.is_global_zero:
             tables.print_fit(self.trainer, self.model, self.folder)
+
+    def _train(self, options: dict[str, Any]) -> None:
+        """Train, and say how to go on where a signal stops it.
+
+        Raises:
+            StoppedBySignalError: It did.
+        """
+        flag = SignalFlag()
+        last = self.folder / run_folder.CHECKPOINTS / run_folder.LAST
+        watch = LossWatch(lambda row: self.datamodule.corpus.ids[row], flag)
+        self.trainer.callbacks += [watch, SignalStop(watch, last)]  # type: ignore[attr-defined]
+        try:
+            with flag.listening():
+                self.trainer.fit(weights_only=True, **options)
+        except StoppedBySignalError as stop:
+            if not self.trainer.is_global_zero:
+                sys.exit(exit_code_beside_main(self.trainer, stop))
+            tables.print_stopped(stop.name, self.trainer, self.folder)
+            if requeues_at(self.trainer) == stop.signum:
+                requeue_slurm_job()
+            raise
 
     def _print_finetuning(self) -> None:
         if self.model.finetuning is None:

@@ -11,6 +11,7 @@ from emoji_lightning.errors import CheckpointError, ConfigError
 DEFAULT = "runs/default"
 CONFIG = "fit.yaml"
 CHECKPOINTS = "checkpoints"
+LAST = "last.ckpt"
 EVALUATION = ("metrics.json", "predictions*.parquet", "report*.html", f"{CHECKPOINTS}/*.calibration.json")
 RUN = (CONFIG, f"{CHECKPOINTS}/*.ckpt", "tensorboard", *EVALUATION)
 ROOT_OPTION, CKPT_OPTION, CONFIG_OPTIONS = "--trainer.default_root_dir", "--ckpt_path", ("--config", "-c")

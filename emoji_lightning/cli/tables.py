@@ -1,5 +1,6 @@
 """What the terminal shows."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -161,3 +162,12 @@ def print_fit(trainer: pl.Trainer, model: EmojiClassifier, folder: Path) -> None
     option = "" if str(folder) == DEFAULT else f" --trainer.default_root_dir {folder}"
     print(f"next: emoji-lightning test{option}; emoji-lightning export{option}")
     print(f"curves: tensorboard --logdir {folder}/tensorboard")
+
+
+def print_stopped(signal_name: str, trainer: pl.Trainer, folder: Path) -> None:
+    """Print to the error output where a signal stopped a run, what was written, and how to go on."""
+    done, total = trainer.fit_loop.batch_idx + 1, trainer.num_training_batches
+    place = f"behind batch {done} of {total} of epoch {trainer.current_epoch}, step {trainer.global_step}"
+    print(f"\nstopped by {signal_name} {place}; {folder}/checkpoints/last.ckpt holds this very step", file=sys.stderr)
+    option = "" if str(folder) == DEFAULT else f" --trainer.default_root_dir {folder}"
+    print(f"go on with: emoji-lightning fit{option} --ckpt_path last", file=sys.stderr)

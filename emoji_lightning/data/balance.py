@@ -1,12 +1,12 @@
 """Training on labels of unequal size: weights of the classes, and a sampler that draws by them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from torch.utils.data import DistributedSampler
 
 from emoji_lightning.data.dataset import EmbeddingDataset
+from emoji_lightning.data.sampling import TrainSampler
 from emoji_lightning.errors import ConfigError, SplitError
 
 BALANCES = ("none", "weights", "sampler")
@@ -69,14 +69,11 @@ def _effective_number(sizes: NDArray[np.float64], beta: float | None) -> NDArray
     return effective
 
 
-class BalancedSampler(DistributedSampler[int]):
+class BalancedSampler(TrainSampler):
     """Draws utterances with replacement, a class with n utterances in proportion to n times its weight.
 
-    Without beta all classes that train has come equally often. An epoch draws as many utterances as there are, rounded
-    up to a multiple of the number of processes. The draw follows from seed and epoch alone, so every process makes the
-    same one and takes every `num_replicas`-th of it: all get equally many, and together a step of theirs is a step of
-    one process with as many times the batch. Lightning calls `set_epoch`, for a resumed run with the epoch it goes on
-    with, and leaves the sampler as it is because it is a DistributedSampler.
+    Without beta all classes that train has come equally often. An epoch draws as many utterances as there are, the same
+    ones on any number of processes.
 
     Args:
         dataset: Utterances, all labelled.
@@ -105,15 +102,10 @@ class BalancedSampler(DistributedSampler[int]):
         self._starts = np.cumsum(self._counts) - self._counts
         self._shares = self._counts * class_weights(self._counts, beta) / len(labels)
 
-    def __iter__(self) -> Iterator[int]:
-        """Yield this process's part (num_samples,) of the epoch's draw, positions in the dataset."""
-        part: list[int] = self.draw()[self.rank :: self.num_replicas].tolist()
-        return iter(part)
-
     def draw(self) -> NDArray[np.int64]:
-        """Return the epoch's draw (total_size,) int64 of all processes: positions in the dataset."""
+        """Return the epoch's draw (N,) int64 of all processes: positions in the dataset."""
         rng = np.random.default_rng((self.seed, self.epoch))
         # First a class, then one of its utterances: torch.multinomial over utterances ends at 2^24 of them.
-        classes = rng.choice(len(self._counts), size=self.total_size, p=self._shares)
+        classes = rng.choice(len(self._counts), size=self.num_utterances, p=self._shares)
         drawn: NDArray[np.int64] = self._by_class[self._starts[classes] + rng.integers(self._counts[classes])]
         return drawn

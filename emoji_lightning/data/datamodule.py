@@ -8,15 +8,18 @@ from typing import Any, Literal
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from torch.utils.data import DataLoader
 
 from emoji_lightning.data.balance import BalancedSampler, check_balance, class_weights
 from emoji_lightning.data.corpus import SPLITS, Corpus, choose_labels, demo_corpus, read_corpus
 from emoji_lightning.data.dataset import Batch, EmbeddingDataset
 from emoji_lightning.data.replay import add_replay
+from emoji_lightning.data.sampling import EvaluationSampler, TrainLoader, TrainSampler
 from emoji_lightning.errors import ConfigError, ManifestError, SplitError
 from emoji_lightning.splits.options import SplitOptions
+
+
+_ALONE = {"num_replicas": 1, "rank": 0}
 
 
 class EmojiDataModule(pl.LightningDataModule):
@@ -226,39 +229,30 @@ class EmojiDataModule(pl.LightningDataModule):
             torch.from_numpy(corpus.labels),
             torch.from_numpy(corpus.rows(split)),
         )
-        sampler = self._balanced_sampler(dataset) if training else self._once_sampler(dataset)
-        return DataLoader(
+        sampler = self._train_sampler(dataset) if training else self._evaluation_sampler(dataset)
+        loader = TrainLoader if training else DataLoader
+        return loader(
             dataset,
             batch_size=self.batch_size,
-            shuffle=training and sampler is None,
             sampler=sampler,
             collate_fn=_as_is,
+            # An iterator draws a number when it is made: not from the generator that dropout draws from.
+            generator=torch.Generator(),
         )
 
-    def _balanced_sampler(self, dataset: EmbeddingDataset) -> BalancedSampler | None:
-        if self.balance != "sampler":
-            return None
-        return BalancedSampler(
-            dataset,
-            beta=self.balance_beta,
-            num_replicas=1 if self.trainer is None else self.trainer.world_size,
-            rank=0 if self.trainer is None else self.trainer.global_rank,
-            seed=int(os.environ.get("PL_GLOBAL_SEED", "0")),  # where Lightning keeps the run's seed
-        )
+    def _train_sampler(self, dataset: EmbeddingDataset) -> TrainSampler:
+        # Lightning keeps the run's seed in the environment.
+        options = self._processes() | {"seed": int(os.environ.get("PL_GLOBAL_SEED", "0"))}
+        if self.balance == "sampler":
+            return BalancedSampler(dataset, beta=self.balance_beta, **options)
+        return TrainSampler(dataset, **options)
 
-    def _once_sampler(self, dataset: EmbeddingDataset) -> UnrepeatedDistributedSampler | None:
-        """Give each process its own utterances, none twice: Lightning's default repeats some to fill the last round,
-        which biases metrics (lightning #2398).
-        """
-        if self.trainer is None or self.trainer.world_size == 1:
-            return None
-        if len(dataset) < self.trainer.world_size:
-            raise ConfigError(
-                f"{len(dataset)} utterances for {self.trainer.world_size} processes; lower --trainer.devices"
-            )
-        return UnrepeatedDistributedSampler(
-            dataset, num_replicas=self.trainer.world_size, rank=self.trainer.global_rank, shuffle=False
-        )
+    def _evaluation_sampler(self, dataset: EmbeddingDataset) -> EvaluationSampler:
+        return EvaluationSampler(dataset, batch_size=self.batch_size, **self._processes())
+
+    def _processes(self) -> dict[str, int]:
+        trainer = self.trainer
+        return {"num_replicas": trainer.world_size, "rank": trainer.global_rank} if trainer else _ALONE
 
 
 def _check_replay(replay: str | None, store: str | None, per_label: int | None, manifest: str | None) -> None:

@@ -45,6 +45,7 @@ class EmbeddingDataset(Dataset[Batch]):
         return Batch(self.embeddings[index], self.labels[index], self.rows[index])
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
-        """Return the batch (B, D), (B,), (B,) of these indices."""
-        chosen = torch.as_tensor(indices)
+        """Return the batch (B, D), (B,), (B,) of these indices; one below 0 stands for nothing and is left out."""
+        chosen = torch.as_tensor(indices, dtype=torch.int64)
+        chosen = chosen[chosen >= 0]
         return Batch(self.embeddings[chosen], self.labels[chosen], self.rows[chosen])

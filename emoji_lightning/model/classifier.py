@@ -17,6 +17,8 @@ from emoji_lightning.errors import ConfigError
 from emoji_lightning.labels import LabelSet
 from emoji_lightning.model.finetuning import FineTuning, FineTuningOptions
 from emoji_lightning.model.head import Head
+from emoji_lightning.model.losses import EpochLoss, MeanLoss
+from emoji_lightning.model.processes import Share
 from emoji_lightning.model.resuming import RandomStates, check_resumed
 from emoji_lightning.model.schedule import parameter_groups, warmup_and_half_cosine
 from emoji_lightning.model.start import check_start, start_from
@@ -131,7 +133,8 @@ class EmojiClassifier(pl.LightningModule):
                 "accuracy": MulticlassAccuracy(len(labels), average="micro"),
             }
         )
-        self._train_losses: list[Tensor] = []
+        self._epoch_loss = EpochLoss()
+        self.dev_loss, self.test_loss = MeanLoss(), MeanLoss()
         self.dev_metrics = metrics.clone(prefix="dev/")
         self.test_metrics = metrics.clone(prefix="test/")
 
@@ -159,9 +162,12 @@ class EmojiClassifier(pl.LightningModule):
             # Divided by the number of utterances, not by the batch's own sum of weights as PyTorch's weighted mean is:
             # with that, two processes would not make the step of one with twice the batch.
             loss = (self.class_weights[batch.label] * loss).mean()
-        if self.finetuning is not None:
-            loss = self.finetuning.add_to_loss(loss, self.head, batch.embedding, logits)
-        self._train_losses.append(loss.detach())
+        share = Share.of(len(batch.label), logits.device)
+        if self.finetuning is None:
+            loss = share.scale(loss, logits)
+        else:
+            loss = self.finetuning.add_to_loss(loss, self.head, batch.embedding, logits, share)
+        self._epoch_loss.append(loss, share)
         return loss
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
@@ -170,30 +176,31 @@ class EmojiClassifier(pl.LightningModule):
             self.finetuning.pull_back(self.head, optimizer)
 
     def on_train_epoch_end(self) -> None:
-        """Log the mean loss of the epoch's batches; `self.log` in every step costs 5 % of an epoch at batch 256."""
-        if self._train_losses:  # none where a run goes on from the end of an epoch
-            self.log("train/loss", torch.stack(self._train_losses).mean(), sync_dist=True)
-        self._train_losses.clear()
+        """Log the mean loss of the epoch's utterances."""
+        loss = self._epoch_loss.mean()
+        if loss is not None:  # none where a run goes on from the end of an epoch
+            self.log("train/loss", loss, sync_dist=True)
+        self._epoch_loss.clear()
 
     def validation_step(self, batch: LabelledBatch, batch_idx: int) -> dict[str, Tensor]:
         """Score a batch of dev."""
-        return self._evaluate(batch, self.dev_metrics, "dev/loss")
+        return self._evaluate(batch, self.dev_metrics, self.dev_loss)
 
     def test_step(self, batch: LabelledBatch, batch_idx: int) -> dict[str, Tensor]:
         """Score a batch of test."""
-        return self._evaluate(batch, self.test_metrics, "test/loss")
+        return self._evaluate(batch, self.test_metrics, self.test_loss)
 
     def predict_step(self, batch: LabelledBatch, batch_idx: int) -> dict[str, Tensor]:
         """Score a batch that may have no labels."""
         return _output(batch, self(batch.embedding))
 
-    def _evaluate(self, batch: LabelledBatch, metrics: MetricCollection, loss_name: str) -> dict[str, Tensor]:
+    def _evaluate(self, batch: LabelledBatch, metrics: MetricCollection, mean_loss: MeanLoss) -> dict[str, Tensor]:
         logits = self(batch.embedding)
-        loss = nn.functional.cross_entropy(logits, batch.label)
-        size = len(batch.label)
-        self.log(loss_name, loss, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
-        metrics(logits, batch.label)
-        self.log_dict(metrics, on_step=False, on_epoch=True, batch_size=size, prog_bar=True)
+        mean_loss.update(nn.functional.cross_entropy(logits, batch.label, reduction="none"), batch.row)
+        if len(batch.label):  # a process may have no batch in the last round
+            metrics.update(logits, batch.label)
+        self.log(f"{metrics.prefix}loss", mean_loss, on_step=False, on_epoch=True, batch_size=len(batch.label))
+        self.log_dict(metrics, on_step=False, on_epoch=True, batch_size=len(batch.label), prog_bar=True)
         return _output(batch, logits)
 
     def configure_callbacks(self) -> list[pl.Callback]:
@@ -221,12 +228,15 @@ class EmojiClassifier(pl.LightningModule):
         """Note the seed of the run, which Lightning keeps in the environment only, and what a fine-tuning needs."""
         checkpoint["seed"] = int(os.environ.get("PL_GLOBAL_SEED", "-1"))
         checkpoint["architecture"] = self.head.architecture.to_dict()
+        checkpoint["epoch_loss"] = self._epoch_loss.state_dict()
         if self.finetuning is not None:
             checkpoint["init_from"] = self.finetuning.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Raise CheckpointError where the checkpoint is not this model's."""
         check_resumed(self, checkpoint)
+        if "epoch_loss" in checkpoint:
+            self._epoch_loss.load_state_dict(checkpoint["epoch_loss"])
         if self.finetuning is not None and "init_from" in checkpoint:
             self.finetuning.load_state_dict(self.head, checkpoint["init_from"])
 

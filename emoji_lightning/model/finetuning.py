@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from emoji_lightning.errors import ConfigError
 from emoji_lightning.model.head import Head
+from emoji_lightning.model.processes import Share
 from emoji_lightning.model.rehearsal import Imagined, imagine
 from emoji_lightning.model.start import Start
 
@@ -79,26 +80,36 @@ class FineTuning:
             rows, inputs = list(self.start.rows), head.standardizer(embeddings)
             self._imagined = imagine(self._reference, rows, inputs, labels, centre=centre)
 
-    def add_to_loss(self, loss: Tensor, head: Head, embeddings: Tensor, logits: Tensor) -> Tensor:
+    def add_to_loss(self, loss: Tensor, head: Head, embeddings: Tensor, logits: Tensor, share: Share) -> Tensor:
         """Add distillation and rehearsal to the loss of a batch.
 
         Args:
-            loss: Cross-entropy of the batch, a scalar.
+            loss: Mean cross-entropy of the batch, a scalar.
             head: The head in training.
             embeddings: (B, D) of the batch.
             logits: (B, K) of the batch.
+            share: What of the step is this process's; the returned loss is scaled by it.
         """
         rows = list(self.start.rows)
         if self.options.distill and len(rows) > 1:
             with torch.no_grad():
                 expected = self.reference_on(embeddings.device)(embeddings)
             loss = loss + self.options.distill * distillation(logits[:, rows], expected[:, rows])
+        loss = share.scale(loss, logits)
         if self._imagined is None:
             return loss
-        self._imagined = self._imagined.to(embeddings.device)
-        imagined = self._imagined.draw(IMAGINED_PER_UTTERANCE * len(embeddings))
         weight = self.options.rehearse * (len(rows) / len(self.start.new) if self.start.new else 1.0)
-        return (loss + weight * nn.functional.cross_entropy(head.net(imagined.inputs), imagined.targets)) / (1 + weight)
+        return (loss + weight * self._rehearse(head, share)) / (1 + weight)
+
+    def _rehearse(self, head: Head, share: Share) -> Tensor:
+        """Return the loss on imagined utterances, drawn for all processes alike, of which each answers its part."""
+        assert self._imagined is not None
+        self._imagined = self._imagined.to(head.linears[0].weight.device)
+        total = IMAGINED_PER_UTTERANCE * share.total
+        drawn = self._imagined.draw(total)
+        logits, targets = head.net(share.part(drawn.inputs)), share.part(drawn.targets)
+        of_drawn = Share(share.rank, share.num_processes, len(targets), total)
+        return of_drawn.scale(nn.functional.cross_entropy(logits, targets), logits)
 
     def pull_back(self, head: Head, optimizer: torch.optim.Optimizer) -> None:
         """Move what was copied towards its start, by lr * l2_sp of the way, as AdamW moves weights towards zero."""

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from emoji_lightning.errors import CheckpointError, ConfigError
+from emoji_lightning.model.processes import gather, own
 
 OF_OPTIMIZER = ("lr", "weight_decay", "layer_lr_decay", "freeze", "l2_sp")
 """Options that an optimiser's stored state would overrule without a word; so would random states the seed."""
@@ -75,27 +76,30 @@ def check_options(own: Mapping[str, Any], checkpoint: Mapping[str, Any]) -> None
 class RandomStates(pl.Callback):
     """Keeps the states of the random generators in checkpoints, so that a resumed run goes on bit for bit.
 
-    Dropout, the order of batches and the draws of the rehearsal come from them. A checkpoint of the end of an epoch
-    holds them as the next epoch finds them.
+    Dropout and the draws of the rehearsal come from them (the order of batches follows from seed and epoch). A
+    checkpoint holds them as the next batch finds them.
     """
 
     def __init__(self) -> None:
         self._pending: Mapping[str, Any] | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the states as plain data and tensors."""
-        return random_states()
+        """Return the states as plain data and tensors, of all processes: all of them must call this."""
+        return {"of_processes": gather(random_states())}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Hold them ready: only `fit` puts them back."""
-        self._pending = state_dict
+        states = state_dict.get("of_processes", [state_dict])  # before 0.2 one process wrote its own
+        self._pending = own(states) or states[0]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Put them back, for what the start of the program drew counts no more."""
         if self._pending is not None:
             set_random_states(self._pending)
-            # An iterator of train draws when it is made. Lightning has made that of the first epoch already.
-            iter(trainer.train_dataloader)  # type: ignore[arg-type]
+            # Lightning loads the loader's place in the epoch when it makes the loader; which the schedule's number of
+            # steps had made long before there was a state to load (lightning 2.6).
+            loop: Any = trainer.fit_loop
+            loop._load_combined_loader_states()
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int

@@ -45,7 +45,7 @@ def test_label_smoothing_changes_training_and_not_the_reported_dev_loss(monkeypa
     losses = {}
     for smoothing in (0.0, 0.3):
         model = classifier(dropout=0.0, label_smoothing=smoothing)
-        monkeypatch.setattr(model, "log", lambda name, value, **options: logged.update({name: value.item()}))
+        monkeypatch.setattr(model, "log", lambda name, value, **options: logged.update({name: value.compute().item()}))
         monkeypatch.setattr(model, "log_dict", lambda *args, **options: None)
         losses[smoothing] = model.training_step(batch(), 0).item(), None
         model.validation_step(batch(), 0)

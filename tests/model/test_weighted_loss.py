@@ -74,7 +74,7 @@ def test_weights_change_neither_the_reported_dev_loss_nor_the_checkpoint(monkeyp
     logged = []
     for weights in (None, WEIGHTS):
         model = classifier(class_weights=weights)
-        monkeypatch.setattr(model, "log", lambda name, value, **options: logged.append(value.item()))
+        monkeypatch.setattr(model, "log", lambda name, value, **options: logged.append(value.compute().item()))
         monkeypatch.setattr(model, "log_dict", lambda *args, **options: None)
         model.validation_step(batch(), 0)
         assert not [name for name in model.state_dict() if "weights" in name]
