@@ -27,6 +27,11 @@ class ModelCheckpoint(callbacks.ModelCheckpoint):
     validation takes three times as long as to fine-tune on 40 utterances.)
     """
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the score of the last improvement, too, which Lightning leaves out."""
+        super().load_state_dict(state_dict)
+        self.current_score = state_dict.get("current_score")
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write what is to be kept of this epoch."""
         super().on_train_epoch_end(trainer, pl_module)

@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from emoji_lightning.cli import run_folder, tables
 from emoji_lightning.cli.callbacks import EarlyStopping, ModelCheckpoint
 from emoji_lightning.cli.configs import BASE_CONFIG
+from emoji_lightning.cli.devices import check_devices, is_out_of_memory, out_of_memory
 from emoji_lightning.cli.evaluated_run import Answers, EvaluationOptions, evaluate_run
 from emoji_lightning.cli.signals import (
     SignalFlag,
@@ -56,10 +57,10 @@ def run(verb: str, words: Sequence[str]) -> None:
     if verb == "fit" and run_folder.resumes(words) and any(word.startswith("--model.init_from") for word in words):
         raise ConfigError("--ckpt_path resumes a run exactly, --model.init_from starts a new one; give one of them")
     folder = run_folder.find_run_folder(words, BASE_CONFIG)
-    if verb == "fit" and not run_folder.resumes(words) and slurm_job_runs_again(folder / run_folder.CHECKPOINTS):
-        words = [*words, run_folder.CKPT_OPTION, "last"]
     saved = folder / run_folder.CONFIG
     goes_on = verb != "fit" or run_folder.resumes(words)
+    if not goes_on and slurm_job_runs_again(folder / run_folder.CHECKPOINTS):
+        words = [*words, run_folder.CKPT_OPTION, "last"]  # they are those of the job: no saved ones are needed
     overlays = ["--config", str(saved)] if goes_on and saved.is_file() else []
     try:
         EmojiCLI([verb, *overlays, *words], folder)
@@ -67,7 +68,11 @@ def run(verb: str, words: Sequence[str]) -> None:
         raise ConfigError(f"configuration: {error}") from error
     except ArgumentError as error:
         raise ConfigError(f"{error.message}\nsee emoji-lightning {verb} --help, and {saved} if it is read") from error
+    except MemoryError as error:
+        raise out_of_memory(verb, error, batch_size=None, precision=None) from error
     except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise out_of_memory(verb, error, batch_size=None, precision=None) from error
         # Lightning and torch refuse values of options in these; --debug shows where.
         reason = str(error).strip() or type(error).__name__
         raise ConfigError(f"{verb} stopped: {reason}\ncheck the options, or add --debug to see where") from error
@@ -155,6 +160,7 @@ class EmojiCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Find the checkpoint that is meant; only `fit` logs curves."""
         config = self.config[self.subcommand]
+        check_devices(config.trainer.accelerator, config.trainer.devices)
         if self.subcommand == "fit":
             self.folder = Path(config.trainer.default_root_dir)
         ckpt_path = config.ckpt_path or (None if self.subcommand == "fit" else "best")
@@ -171,6 +177,18 @@ class EmojiCLI(LightningCLI):
         config.model.init_from = named and (config.ckpt_path or named)
         super().instantiate_classes()
         config.model.init_from = named
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run the verb; where memory is too small, say what to lower."""
+        try:
+            super()._run_subcommand(subcommand)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            precision = self.config[subcommand].trainer.precision
+            raise out_of_memory(
+                subcommand, error, batch_size=self.datamodule.batch_size, precision=precision
+            ) from error
 
     def fit(self, **options: Any) -> None:
         """Train; an earlier run in the folder is kept, and is put back if this one comes to nothing."""

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import lightning.pytorch as pl
+from lightning.pytorch.loops import _Loop
 
 from emoji_lightning.bundle.export import Exported, export_bundle
 from emoji_lightning.checkpoint.content import load_content
@@ -22,6 +23,17 @@ class EmojiTrainer(pl.Trainer):
     """A Trainer that can also export what it trained."""
 
     exported: Exported
+
+    def _run_stage(self) -> Any:
+        """Run, and begin an epoch where a checkpoint was written at the end of one.
+
+        With `max_steps` Lightning 2.6 takes every checkpoint for one of inside an epoch, and ends that once more.
+        """
+        loop: Any = self.fit_loop
+        done = loop.epoch_progress.current
+        if loop.is_resuming and done.ready == done.started == done.processed:
+            _Loop.restarting.fset(loop, False)  # type: ignore[attr-defined]
+        return super()._run_stage()
 
     def export(
         self,
