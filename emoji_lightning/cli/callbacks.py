@@ -1,6 +1,6 @@
-"""Lightning's two callbacks of a run, less what they do against the options or the last epoch.
+"""Lightning's callbacks of a run, less what they do against the options, the last epoch or the time.
 
-They have the names of Lightning's because a name is the key of a callback's state in a checkpoint.
+Two have the names of Lightning's because a name is the key of a callback's state in a checkpoint.
 """
 
 from typing import Any
@@ -9,6 +9,8 @@ import lightning.pytorch as pl
 from lightning.pytorch import callbacks
 
 from emoji_lightning.cli.watching import is_last_epoch
+
+BATCHES_PER_DRAWING = 20
 
 
 class EarlyStopping(callbacks.EarlyStopping):
@@ -41,3 +43,15 @@ class ModelCheckpoint(callbacks.ModelCheckpoint):
 
     def _should_save_on_train_epoch_end(self, trainer: pl.Trainer) -> bool:
         return super()._should_save_on_train_epoch_end(trainer) or (self.monitor is None and is_last_epoch(trainer))
+
+
+class CalmProgressBar(callbacks.RichProgressBar):
+    """Rich's bar, drawn every 20 batches: after each, as Lightning does, it took a tenth of an epoch."""
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Draw the bar if it is time, and at the end of the epoch."""
+        done = batch_idx + 1
+        if done % BATCHES_PER_DRAWING == 0 or done == self.total_train_batches:
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)

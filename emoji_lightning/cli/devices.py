@@ -91,6 +91,6 @@ def out_of_memory(verb: str, error: BaseException, *, batch_size: int | None, pr
     else:
         cure = f"lower --data.batch_size, which is {batch_size}" + (" for each process" if batch_size > 1 else "")
         cure += f", for example to {max(1, batch_size // 2)}; or --model.hidden_dim" if batch_size > 1 else ""
-        if str(precision).startswith("32"):
+        if precision is None or str(precision).startswith("32"):
             cure += "; --trainer.precision bf16-mixed takes less; see that no other program holds the device's memory"
     return ConfigError(f"{verb}: out of memory: {reason}\n{cure}. Checkpoints of ended epochs are kept")

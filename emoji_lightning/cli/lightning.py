@@ -1,6 +1,5 @@
 """The verbs that are Lightning's, through LightningCLI."""
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -15,21 +14,14 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from omegaconf.errors import OmegaConfBaseException
 
 from emoji_lightning.cli import run_folder, tables
-from emoji_lightning.cli.callbacks import EarlyStopping, ModelCheckpoint
+from emoji_lightning.cli.callbacks import CalmProgressBar, EarlyStopping, ModelCheckpoint
 from emoji_lightning.cli.configs import BASE_CONFIG
 from emoji_lightning.cli.devices import check_devices, is_out_of_memory, out_of_memory
 from emoji_lightning.cli.evaluated_run import Answers, EvaluationOptions, evaluate_run
-from emoji_lightning.cli.signals import (
-    SignalFlag,
-    StoppedBySignalError,
-    exit_code_beside_main,
-    requeue_slurm_job,
-    requeues_at,
-    slurm_job_runs_again,
-)
+from emoji_lightning.cli.signals import slurm_job_runs_again
 from emoji_lightning.cli.static_options import expand_aliases
 from emoji_lightning.cli.trainer import EmojiTrainer, read_checkpoint
-from emoji_lightning.cli.watching import LossWatch, SignalStop
+from emoji_lightning.cli.watched_fit import fit_until_a_signal
 from emoji_lightning.data.datamodule import EmojiDataModule
 from emoji_lightning.errors import ConfigError
 from emoji_lightning.evaluation.predictions import PredictionWriter
@@ -40,7 +32,6 @@ from emoji_lightning.model.schedule import describe_rates
 
 PARSER_MODE = "omegaconf+"
 """The mode that interpolates across overlays and lets the command line override: "omegaconf" does neither."""
-BATCHES_PER_DRAWING = 20
 DECIDED_HERE = {"verbose", "return_predictions", "weights_only"}
 """Arguments of Trainer's methods that are no options: numbers are printed in one table, predictions are written, and
 checkpoints are plain data, for anything else can run code.
@@ -76,18 +67,6 @@ def run(verb: str, words: Sequence[str]) -> None:
         # Lightning and torch refuse values of options in these; --debug shows where.
         reason = str(error).strip() or type(error).__name__
         raise ConfigError(f"{verb} stopped: {reason}\ncheck the options, or add --debug to see where") from error
-
-
-class CalmProgressBar(RichProgressBar):
-    """Rich's bar, drawn every 20 batches: after each, as Lightning does, it took a tenth of an epoch."""
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Draw the bar if it is time, and at the end of the epoch."""
-        done = batch_idx + 1
-        if done % BATCHES_PER_DRAWING == 0 or done == self.total_train_batches:
-            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
 
 class SaveRunConfig(SaveConfigCallback):
@@ -204,7 +183,7 @@ class EmojiCLI(LightningCLI):
                 self._print_finetuning()
         moved = self._make_room(options.get("ckpt_path")) if run_folder.is_main_process() else None
         try:
-            self._train(options)
+            fit_until_a_signal(self.trainer, self.folder, lambda row: self.datamodule.corpus.ids[row], **options)
         finally:
             trained = run_folder.holds_checkpoints(self.folder)
             if moved is not None and not trained:
@@ -214,27 +193,6 @@ class EmojiCLI(LightningCLI):
             raise ConfigError(f"nothing was trained in {self.folder}: no epoch ended; check --trainer.max_epochs")
         if self.trainer.is_global_zero:
             tables.print_fit(self.trainer, self.model, self.folder)
-
-    def _train(self, options: dict[str, Any]) -> None:
-        """Train, and say how to go on where a signal stops it.
-
-        Raises:
-            StoppedBySignalError: It did.
-        """
-        flag = SignalFlag()
-        last = self.folder / run_folder.CHECKPOINTS / run_folder.LAST
-        watch = LossWatch(lambda row: self.datamodule.corpus.ids[row], flag)
-        self.trainer.callbacks += [watch, SignalStop(watch, last)]  # type: ignore[attr-defined]
-        try:
-            with flag.listening():
-                self.trainer.fit(weights_only=True, **options)
-        except StoppedBySignalError as stop:
-            if not self.trainer.is_global_zero:
-                sys.exit(exit_code_beside_main(self.trainer, stop))
-            tables.print_stopped(stop.name, self.trainer, self.folder)
-            if requeues_at(self.trainer) == stop.signum:
-                requeue_slurm_job()
-            raise
 
     def _print_finetuning(self) -> None:
         if self.model.finetuning is None:

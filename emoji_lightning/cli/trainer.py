@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import lightning.pytorch as pl
-from lightning.pytorch.loops import _Loop
+from lightning.pytorch.loops.loop import _Loop
 
 from emoji_lightning.bundle.export import Exported, export_bundle
 from emoji_lightning.checkpoint.content import load_content

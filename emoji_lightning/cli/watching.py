@@ -130,10 +130,10 @@ def is_last_epoch(trainer: pl.Trainer) -> bool:
 
 def _validates(trainer: pl.Trainer) -> bool:
     """Tell whether a validation comes behind this batch."""
-    loop, interval = trainer.fit_loop, trainer.val_check_batch  # type: ignore[attr-defined]
+    loop, interval = trainer.fit_loop, trainer.val_check_batch
     if not isinstance(interval, int):
         return False
-    done = 1 + (loop.total_batch_idx if trainer.check_val_every_n_epoch is None else loop.batch_idx)  # type: ignore[attr-defined]
+    done = 1 + (loop.total_batch_idx if trainer.check_val_every_n_epoch is None else loop.batch_idx)
     return done % interval == 0
 
 

@@ -18,7 +18,6 @@ from emoji_lightning.data.sampling import EvaluationSampler, TrainLoader, TrainS
 from emoji_lightning.errors import ConfigError, ManifestError, SplitError
 from emoji_lightning.splits.options import SplitOptions
 
-
 _ALONE = {"num_replicas": 1, "rank": 0}
 
 

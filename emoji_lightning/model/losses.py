@@ -71,7 +71,5 @@ class MeanLoss(Metric):
 
     def compute(self) -> Tensor:
         """Return a scalar."""
-        losses, rows = (
-            torch.cat(list(each)) if isinstance(each, list) else each for each in (self.losses, self.rows)
-        )
+        losses, rows = (torch.cat(list(each)) if isinstance(each, list) else each for each in (self.losses, self.rows))
         return losses[rows.argsort()].cpu().double().mean().float()

@@ -37,9 +37,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def whole(
-    data: list[str], tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], tuple[list[str], Path]]:
+def whole(data: list[str], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[list[str], Path]]:
     """Train without a stop, once for each name; return the options and the run folder."""
     folder = tmp_path_factory.mktemp("whole")
 
@@ -85,7 +83,9 @@ def differing(one: object, other: object, place: str = "") -> list[str]:
     if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
         return [each for key in one for each in differing(one[key], other[key], f"{place}/{key}")]
     if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
-        return [each for n, pair in enumerate(zip(one, other, strict=True)) for each in differing(*pair, f"{place}/{n}")]
+        return [
+            each for n, pair in enumerate(zip(one, other, strict=True)) for each in differing(*pair, f"{place}/{n}")
+        ]
     return [] if one == other else [place]
 
 
