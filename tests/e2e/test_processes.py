@@ -43,3 +43,25 @@ def test_two_processes_train_and_evaluate_like_one(tmp_path: Path) -> None:
     assert len(set(two["id"].to_pylist())) == 1_000
     assert two["predicted"].to_pylist() == one["predicted"].to_pylist()
     assert two_numbers == one_numbers
+
+
+@pytest.mark.slow
+def test_torchrun_starts_the_program(tmp_path: Path) -> None:
+    run = ["--trainer.default_root_dir", str(tmp_path / "run"), "--trainer.enable_progress_bar", "false"]
+    small = ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "10", "--trainer.limit_val_batches", "2"]
+    overlay = ["--config", str(REPOSITORY / "configs" / "trainer" / "torchrun.yaml")]
+    on_cpus = ["--trainer.accelerator", "cpu", "--trainer.devices", "2"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+    finished = subprocess.run(
+        [*torchrun, str(REPOSITORY / "train.py"), "fit", *overlay, *on_cpus, *run, *small],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.count("next: emoji-lightning test") == 1
+    last = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert last["global_step"] == 10
+    (states,) = (state for key, state in last["callbacks"].items() if key.startswith("RandomStates"))
+    assert len(states["of_processes"]) == 2
