@@ -142,14 +142,14 @@ def move_earlier_run(folder: Path, patterns: Sequence[str] = RUN) -> MovedFiles 
     """Move what an earlier `fit` left into `previous/N`, so that nothing finished is lost.
 
     Args:
-        folder: A run folder; without `fit.yaml` it holds no run, and nothing in it is touched.
+        folder: A run folder; without `fit.yaml` it holds no run, and only checkpoints that a run would replace are moved.
         patterns: What is moved.
 
     Returns:
         The moves; None if there was nothing to move.
     """
     if not (folder / CONFIG).is_file():
-        return None
+        patterns = [f"{CHECKPOINTS}/best.ckpt", f"{CHECKPOINTS}/{LAST}"] if patterns == RUN else []
     earlier = [path for pattern in patterns for path in folder.glob(pattern)]
     if not earlier:
         return None

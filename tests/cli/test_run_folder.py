@@ -98,10 +98,17 @@ def test_an_earlier_run_is_moved_and_other_files_stay(run: Path) -> None:
     assert second.target == run / "previous" / "2"
 
 
-def test_what_is_no_run_is_not_touched(run: Path) -> None:
+def test_of_a_folder_without_configuration_only_the_checkpoints_that_a_run_would_replace_are_moved(run: Path) -> None:
     (run / "fit.yaml").unlink()
+    (run / "checkpoints" / "best.ckpt").write_text("somebody's")
+    (run / "checkpoints" / "mine.ckpt").write_text("mine")
+    (run / "metrics.json").write_text("{}")
+    moved = move_earlier_run(run)
+    assert moved is not None
+    assert (run / "previous" / "1" / "checkpoints" / "best.ckpt").read_text() == "somebody's"
+    assert (run / "checkpoints" / "mine.ckpt").read_text() == "mine"
+    assert (run / "metrics.json").is_file()
     assert move_earlier_run(run) is None
-    assert (run / "checkpoints" / "best.ckpt").is_file()
 
 
 def test_moved_files_come_back(run: Path) -> None:

@@ -170,6 +170,14 @@ def test_training_batches_are_drawn_in_balance_with_the_runs_seed(monkeypatch: p
 
 
 @pytest.mark.parametrize("balance", ["none", "weights", "sampler"])
+def test_loaders_draw_nothing_from_the_generator_that_dropout_draws_from(balance: str) -> None:
+    data, state = make_data(balance=balance), torch.get_rng_state()
+    for loader in (data.train_dataloader(), data.val_dataloader()):
+        assert sum(1 for _ in loader)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("balance", ["none", "weights", "sampler"])
 def test_dev_is_never_resampled_and_train_only_by_the_sampler(balance: str) -> None:
     data = make_data(balance=balance)
     assert [row for batch in data.val_dataloader() for row in batch.row.tolist()] == list(range(2001, 2021))
