@@ -142,7 +142,7 @@ def move_earlier_run(folder: Path, patterns: Sequence[str] = RUN) -> MovedFiles 
     """Move what an earlier `fit` left into `previous/N`, so that nothing finished is lost.
 
     Args:
-        folder: A run folder; without `fit.yaml` it holds no run, and only checkpoints that a run would replace are moved.
+        folder: A run folder; without `fit.yaml` only checkpoints that a run would replace are moved.
         patterns: What is moved.
 
     Returns:

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from lightning.fabric.utilities.seed import reset_seed
+
 from emoji_lightning.cli import tables
 from emoji_lightning.cli.run_folder import CHECKPOINTS, LAST
 from emoji_lightning.cli.signals import (
@@ -34,6 +36,7 @@ def fit_until_a_signal(trainer: EmojiTrainer, folder: Path, name: Callable[[int]
     flag = SignalFlag()
     watch = LossWatch(name, flag)
     trainer.callbacks += [watch, SignalStop(watch, folder / CHECKPOINTS / LAST)]  # type: ignore[attr-defined]
+    reset_seed()  # Lightning does so for several processes; one has drawn its first weights by now
     try:
         with flag.listening():
             trainer.fit(weights_only=True, **options)
