@@ -2,16 +2,24 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from emoji_lightning.model.head import Head
+
+class Layered(Protocol):
+    """A chain of layers: a head, or the MLP that becomes one."""
+
+    @property
+    def net(self) -> nn.Sequential: ...  # noqa: D102
+    @property
+    def linears(self) -> list[nn.Linear]: ...  # noqa: D102
 
 
 def parameter_groups(
-    head: Head, *, lr: float, weight_decay: float, lr_decay: float = 1.0, of_width: int | None = None
+    head: Layered, *, lr: float, weight_decay: float, lr_decay: float = 1.0, of_width: int | None = None
 ) -> list[dict[str, Any]]:
     """Return the groups of an optimiser: weight decay on weight matrices only, lower layers slower.
 
@@ -29,7 +37,7 @@ def parameter_groups(
     groups: list[dict[str, Any]] = []
     number = 0
     for module in head.net:
-        passed = isinstance(module, torch.nn.Linear) and module is not linears[0]
+        passed = isinstance(module, nn.Linear) and module is not linears[0]
         number += passed
         factor = 1.0 if of_width is None else of_width / widths[number]
         rate = lr * factor * lr_decay ** (len(linears) - 1 - number)
@@ -39,7 +47,7 @@ def parameter_groups(
     return _merged(groups)
 
 
-def layer_widths(head: Head) -> list[int]:
+def layer_widths(head: Layered) -> list[int]:
     """Return for each Linear layer the number of hidden units that it reads, or writes if it is the first of several.
 
     A step of Adam moves every weight by about the learning rate, so what a unit adds up moves with the number of units
@@ -50,13 +58,13 @@ def layer_widths(head: Head) -> list[int]:
     return [*inputs[1:2], *inputs[1:]] if len(inputs) > 1 else inputs
 
 
-def describe_rates(head: Head, lr: float, of_width: int) -> str:
+def describe_rates(head: Layered, lr: float, of_width: int) -> str:
     """Return the learning rates of a head's layers in words: `learning rate 0.0008 = 0.0001 x 512 / 64`."""
     widths = dict.fromkeys(layer_widths(head))
     return ", ".join(f"learning rate {lr * of_width / width:.3g} = {lr:g} x {of_width} / {width}" for width in widths)
 
 
-def _groups_of(parameters: Sequence[torch.nn.Parameter], lr: float, weight_decay: float) -> list[dict[str, Any]]:
+def _groups_of(parameters: Sequence[nn.Parameter], lr: float, weight_decay: float) -> list[dict[str, Any]]:
     return [{"params": [each], "lr": lr, "weight_decay": weight_decay if each.ndim > 1 else 0.0} for each in parameters]
 
 
