@@ -118,7 +118,7 @@ class SignalStop(Checkpoint):
             self._stop(trainer)
 
     def _stop(self, trainer: pl.Trainer) -> None:
-        trainer.save_checkpoint(self.file, weights_only=False)  # with optimiser and loops
+        trainer.save_checkpoint(self.file, False)  # with optimiser and loops
         raise StoppedBySignalError(self.watch.stop)
 
 

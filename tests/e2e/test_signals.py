@@ -115,7 +115,7 @@ def callbacks(checkpoint: dict[str, object]) -> dict[str, object]:
     ("name", "signum", "at_step"),
     [
         ("plain", signal.SIGTERM, 8),
-        ("plain", signal.SIGUSR1, 0),
+        pytest.param("plain", signal.SIGUSR1, 0, marks=pytest.mark.slow),
         ("fine-tuned", signal.SIGUSR1, 6),
         pytest.param("plain", signal.SIGINT, 15, marks=pytest.mark.slow),
         pytest.param("plain", signal.SIGTERM, 5, marks=pytest.mark.slow),  # the last step of an epoch: it ends first
@@ -153,6 +153,7 @@ def test_a_run_that_a_signal_stops_goes_on_bit_for_bit(
     demand_equal(expected, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_run_may_be_stopped_twice_in_one_epoch(
     whole: Callable[[str], tuple[list[str], Path]], tmp_path: Path
 ) -> None:
@@ -164,6 +165,7 @@ def test_a_run_may_be_stopped_twice_in_one_epoch(
     demand_equal(expected, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_signal_in_the_last_step_lets_the_run_end(
     whole: Callable[[str], tuple[list[str], Path]], tmp_path: Path
 ) -> None:
