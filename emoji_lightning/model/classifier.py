@@ -145,11 +145,14 @@ class EmojiClassifier(pl.LightningModule):
         if stage != "fit":
             return
         datamodule: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        embeddings = datamodule.embeddings("train")
-        if self.finetuning is None:
-            self.head.standardizer.fit(embeddings)
+        measured = datamodule.moments
+        moments = None if measured is None else (torch.from_numpy(measured.mean), torch.from_numpy(measured.deviation))
+        if self.finetuning is not None:
+            self.finetuning.begin(self.head, *datamodule.sample("train"), moments=moments)
+        elif moments is not None:
+            self.head.standardizer.take(*moments)
         else:
-            self.finetuning.begin(self.head, embeddings, datamodule.label_ids("train"))
+            self.head.standardizer.fit(datamodule.embeddings("train"))
 
     def training_step(self, batch: LabelledBatch, batch_idx: int) -> Tensor:
         """Return the mean cross-entropy of a batch, each utterance's times its label's weight, a scalar."""
