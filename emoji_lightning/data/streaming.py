@@ -43,7 +43,8 @@ class Shuffle(NamedTuple):
 class StreamedBatches(IterableDataset[Batch]):
     """Every utterance of a split once, in batches, with bounded memory.
 
-    Without `shuffle` they come in the order of the store. With it, the row groups come in random order; each new one
+    Without `shuffle` they come in the order of the store. With it, the row groups come in random order, each
+    in an order of its own; a new one
     takes the places of as many utterances drawn at random from a full pool, which make up the batches. An utterance
     stays for pool / block draws on average, so neighbours in the store end up as far apart as the pool is large.
 
@@ -101,11 +102,13 @@ class StreamedBatches(IterableDataset[Batch]):
     def _batches(self, share: int, num_shares: int) -> Iterator[Batch]:
         epoch = 0 if self.shuffle is None else self.shuffle.epoch()
         blocks = take_share(self._order(epoch), self.num_rows, share=share, num_shares=num_shares)
+        if self.shuffle is not None:
+            rng = np.random.default_rng((self.shuffle.seed, epoch, share, num_shares))
+            blocks = ((group, rng.permutation(rows)) for group, rows in blocks)
         read: Iterator[Rows] = ((rows, self.embeddings.read_rows(group, rows)) for group, rows in blocks)
         if self.shuffle is not None:
             first, last = _bounds(self.num_rows, share, num_shares)
             capacity = max(1, min(last - first, self.shuffle.pool_bytes // (4 * self.embeddings.dim)))
-            rng = np.random.default_rng((self.shuffle.seed, epoch, share, num_shares))
             read = Pool(capacity, self.embeddings.dim, rng).mix(read)
         for rows, vectors in cut(read, self.batch_size, num_batches=self._num_batches(num_shares)):
             yield Batch(torch.from_numpy(vectors), torch.from_numpy(self.labels[rows]), torch.from_numpy(rows))

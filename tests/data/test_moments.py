@@ -68,6 +68,7 @@ def test_a_split_is_resident_where_it_fits_half_of_the_free_memory(
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device on this machine")
 def test_a_resident_batch_equals_one_in_memory() -> None:
     dataset = EmbeddingDataset(torch.rand(10, 2), torch.arange(10), torch.arange(10))
     expected = dataset.__getitems__([7, 1])
