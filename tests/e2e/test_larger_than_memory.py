@@ -98,7 +98,7 @@ def test_fine_tuning_from_the_store_learns_new_labels(run: Path, tmp_path: Path)
             "--data.batch_size",
             "8",
             "--model.lr",
-            "0.01",
+            "0.0005",
             "--trainer.max_epochs",
             "20",
         ]
