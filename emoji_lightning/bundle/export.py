@@ -1,8 +1,9 @@
 """From a trained model to a bundle, checked against the model before anybody can use it."""
 
+import math
 import platform
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from emoji_lightning.bundle.bundle import write_bundle, write_summary
 from emoji_lightning.bundle.like import LikeReport, as_stored_like, write_like
@@ -32,8 +33,6 @@ class EvaluatedCorpus(Protocol):
     @property
     def name(self) -> str: ...  # noqa: D102
     @property
-    def embeddings(self) -> NDArray[np.float32]: ...  # noqa: D102
-    @property
     def labels(self) -> NDArray[np.int64]: ...  # noqa: D102
     @property
     def embedding_spec(self) -> Mapping[str, object]: ...  # noqa: D102
@@ -44,6 +43,9 @@ class EvaluatedCorpus(Protocol):
 
     def rows(self, split: str) -> NDArray[np.int64]:
         """Return the rows (M,) int64 of a split."""
+
+    def blocks(self, split: str) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Yield rows (B,) and embeddings (B, D) of a split until each was there once."""
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Return how many utterances each split has of each label."""
@@ -95,8 +97,8 @@ def export_bundle(
         )
     head = model.to_stored()
     write = _Writer(like, safetensors, epochs=training.get("epochs"))
-    scorer, difference = _check_parity(write, head, model, _split(corpus, "dev"))
-    logits = {split: _score(scorer, _split(corpus, split)) for split in ("dev", "test")}
+    scorer, difference = _check_parity(write, head, model, corpus)
+    logits = {split: score_split(scorer, corpus, split) for split in ("dev", "test")}
     labels = {split: corpus.labels[corpus.rows(split)] for split in logits}
     calibration = calibrate(logits["dev"], labels["dev"], logits["test"], labels["test"])
     temperature = 1.0 if calibration is None else calibration.temperature
@@ -138,13 +140,9 @@ class _Writer:
         return report.file, report
 
 
-def _split(corpus: EvaluatedCorpus, split: str) -> Tensor:
-    return torch.from_numpy(corpus.embeddings[corpus.rows(split)])
-
-
 @torch.inference_mode()
 def _check_parity(
-    write: _Writer, head: StoredHead, model: EmojiClassifier, embeddings: Tensor
+    write: _Writer, head: StoredHead, model: EmojiClassifier, corpus: EvaluatedCorpus
 ) -> tuple[nn.Module, float]:
     """Write the head, read it again from its file, and compare logits with the model's.
 
@@ -153,8 +151,10 @@ def _check_parity(
     with tempfile.TemporaryDirectory() as folder:
         file, _ = write(head, Path(folder))
         scorer = read_head(file).build()
-    expected = model(embeddings) if write.like is None else as_stored_like(head, write.like).build()(embeddings)
-    difference = float((scorer(embeddings) - expected).abs().max())
+    reference = model if write.like is None else as_stored_like(head, write.like).build()
+    blocks = (torch.from_numpy(block) for _, block in corpus.blocks("dev"))
+    differences = [float((scorer(block) - reference(block)).abs().max()) for block in blocks]
+    difference = math.nan if any(map(math.isnan, differences)) else max(differences)
     if not difference <= PARITY_TOLERANCE:
         raise CheckpointError(
             f"the exported head differs from the trained model by {difference:.1e} in a logit of dev, more than "
@@ -165,8 +165,14 @@ def _check_parity(
 
 
 @torch.inference_mode()
-def _score(scorer: nn.Module, embeddings: Tensor) -> NDArray[np.float32]:
-    return np.asarray(scorer(embeddings).numpy(), dtype=np.float32)
+def score_split(scorer: nn.Module, corpus: EvaluatedCorpus, split: str) -> NDArray[np.float32]:
+    """Return the logits (M, K) float32 that a module on the CPU gives the utterances of a split, in their order."""
+    rows = corpus.rows(split)
+    scored = [(members, scorer(torch.from_numpy(block)).float().numpy()) for members, block in corpus.blocks(split)]
+    logits = np.empty((len(rows), scored[0][1].shape[1]), dtype=np.float32)
+    for members, answers in scored:
+        logits[np.searchsorted(rows, members)] = answers
+    return logits
 
 
 def best_reachable(corpus: EvaluatedCorpus, split: str, *, num_labels: int) -> Metrics | None:

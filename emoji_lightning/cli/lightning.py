@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import lightning.pytorch as pl
-import torch
 import yaml
 from jsonargparse import ArgumentError, set_parsing_settings
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -13,6 +12,7 @@ from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 from omegaconf.errors import OmegaConfBaseException
 
+from emoji_lightning.bundle.export import score_split
 from emoji_lightning.cli import run_folder, tables
 from emoji_lightning.cli.callbacks import CalmProgressBar, EarlyStopping, ModelCheckpoint
 from emoji_lightning.cli.configs import BASE_CONFIG
@@ -178,6 +178,7 @@ class EmojiCLI(LightningCLI):
         self.config["fit"].data.labels = self.datamodule.label_names  # so that later verbs number them the same
         if self.trainer.is_global_zero:
             tables.print_absent_labels(self.datamodule.corpus, self.model)
+            tables.print_streaming(self.datamodule.corpus)
             if options.get("ckpt_path") is None:
                 tables.print_start(self.model)
                 self._print_finetuning()
@@ -248,9 +249,7 @@ class EmojiCLI(LightningCLI):
         labels = self.datamodule.label_ids("dev").numpy()
         if not labels.size or (labels < 0).any():
             return None
-        with torch.inference_mode():
-            logits = self.model.eval().cpu()(self.datamodule.embeddings("dev"))
-        return Answers(logits.float().numpy(), labels)
+        return Answers(score_split(self.model.eval().cpu(), self.datamodule.corpus, "dev"), labels)
 
     def predict(self, **options: Any) -> None:
         """Label utterances, write the predictions and say where they are."""

@@ -13,6 +13,7 @@ def quiet_lightning() -> None:
     for message in (
         ".*treespec, LeafSpec.*",  # lightning 2.6.6 with torch 2.13
         ".*does not have many workers.*",  # embeddings are in memory: workers would only copy them
+        ".*Your `IterableDataset` has `__len__` defined.*",  # it is right with workers, too
         ".*smaller than the logging interval.*",
         r".*module\(s\) in eval mode at the start.*",  # batch norms of a fine-tuned head keep their statistics
         ".*Couldn't infer the batch indices.*",  # embed: a window of utterances has no indices

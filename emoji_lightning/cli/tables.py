@@ -11,7 +11,9 @@ from rich.table import Table
 from emoji_lightning.bundle.export import EvaluatedCorpus, Exported, best_reachable
 from emoji_lightning.cli.evaluated_run import Abstention, EvaluatedSplit
 from emoji_lightning.cli.run_folder import DEFAULT
+from emoji_lightning.data.corpus import Corpus
 from emoji_lightning.data.synthetic import BEST_ACCURACY
+from emoji_lightning.embedding.stored import StoredEmbeddings
 from emoji_lightning.evaluation.calibration import Calibration
 from emoji_lightning.evaluation.evaluation import Evaluation
 from emoji_lightning.evaluation.resampling import FEW_GROUPS, Number
@@ -114,6 +116,14 @@ def print_absent_labels(corpus: EvaluatedCorpus, model: EmojiClassifier) -> None
             f"warning: {len(absent)} labels have no utterance in train: {' '.join(absent)}. They count as 0 in "
             "macro-F1; if they are not meant, give the labels that are: --data.labels"
         )
+
+
+def print_streaming(corpus: Corpus) -> None:
+    """Say that embeddings are read from the store while training, if they are."""
+    if isinstance(corpus.embeddings, StoredEmbeddings):
+        size = corpus.embeddings.num_bytes / 2**30
+        print(f"{corpus.embeddings.shape[0]} embeddings ({size:.1f} GiB) are more than --data.memory_gib: they stay in")
+        print(f"{corpus.embeddings.store.path} and are read in random order while training")
 
 
 def print_start(model: EmojiClassifier) -> None:

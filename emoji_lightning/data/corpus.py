@@ -1,7 +1,7 @@
 """The corpus: every utterance's embedding, label and split, joined by key."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -9,16 +9,18 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from emoji_lightning.data.moments import broken_embeddings, find_broken
 from emoji_lightning.data.synthetic import EMBEDDING_DIM, make_demo_corpus
-from emoji_lightning.embedding.joining import join_embeddings
+from emoji_lightning.embedding.joining import join_embeddings, locate_embeddings
 from emoji_lightning.embedding.store import EmbeddingStore
-from emoji_lightning.errors import LabelError, SplitError, join_problems
+from emoji_lightning.embedding.stored import StoredEmbeddings
+from emoji_lightning.errors import ConfigError, LabelError, SplitError, join_problems
 from emoji_lightning.label_map import LabelMap, read_labels
 from emoji_lightning.labels import LabelSet
 from emoji_lightning.manifest import Manifest, read_manifest
 from emoji_lightning.manifest.split_names import SPLITS as SPLITS  # the datamodule takes it from here
 from emoji_lightning.splits.balance import split_balanced
-from emoji_lightning.splits.evidence import Evidence
+from emoji_lightning.splits.evidence import NEAR, Evidence
 from emoji_lightning.splits.options import SplitOptions
 
 UNLABELLED = -1
@@ -30,7 +32,7 @@ class Corpus:
 
     Attributes:
         name: What reports call it: "synthetic demo corpus" or the manifest's file name.
-        embeddings: (N, D) float32.
+        embeddings: (N, D) float32, in memory or in the store.
         labels: (N,) int64, positions in label_set; -1 where unlabelled.
         splits: (N,) str: train, dev, test, or empty where the manifest is not split.
         ids: N ids.
@@ -43,7 +45,7 @@ class Corpus:
     """
 
     name: str
-    embeddings: NDArray[np.float32]
+    embeddings: NDArray[np.float32] | StoredEmbeddings
     labels: NDArray[np.int64]
     splits: NDArray[np.str_]
     ids: Sequence[str]
@@ -59,6 +61,18 @@ class Corpus:
         if split == "all":
             return np.arange(len(self.labels) - self.num_replayed)
         return np.flatnonzero(self.splits == split)
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether the embeddings stay in the store."""
+        return isinstance(self.embeddings, StoredEmbeddings)
+
+    def blocks(self, split: str) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Yield rows (B,) and embeddings (B, D) of a split: all at once, or a piece at a time from the store."""
+        if isinstance(self.embeddings, StoredEmbeddings):
+            yield from self.embeddings.blocks(self.rows(split))
+        else:
+            yield self.rows(split), self.embeddings[self.rows(split)]
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Return how many utterances each split has of each label."""
@@ -102,6 +116,7 @@ def read_corpus(
     missing: Literal["error", "drop"] = "error",
     split: SplitOptions,
     fold: int | None = None,
+    memory_bytes: int | None = None,
 ) -> Corpus:
     """Join a manifest's utterances to their stored embeddings by key.
 
@@ -115,18 +130,24 @@ def read_corpus(
         missing: Whether utterances without an embedding are an error or dropped.
         split: How to split a manifest that has neither a `split` column nor a fold to test on.
         fold: Fold of the column `fold` that is test; the next one is dev, the others are train.
+        memory_bytes: Embeddings above this size stay in the store; all are read if it is not given.
 
     Raises:
         ManifestError: The manifest cannot be read or has no usable labels.
         LabelError: A label is not in the label set.
-        StoreError: The store is damaged or lacks embeddings.
+        StoreError: The store is damaged, lacks embeddings, or holds some that are not finite.
         SplitError: The manifest cannot be split in balance.
     """
     manifest = read_manifest(Path(manifest_path), audio_root=audio_root, columns=columns)
     if label_map is not None:
         manifest = manifest.map_labels(LabelMap.from_file(label_map))
     store = EmbeddingStore.open(Path(store_path))
-    manifest, embeddings = join_embeddings(manifest, store, missing=missing)
+    manifest, embeddings = _join(manifest, store, missing=missing, memory_bytes=memory_bytes)
+    if isinstance(embeddings, StoredEmbeddings) and NEAR in split.columns and not manifest.has("split"):
+        raise ConfigError(
+            f"--data.group {NEAR} compares all embeddings, which are more than --data.memory_gib; write the splits "
+            f"with `emoji-lightning split --group {NEAR}` before"
+        )
     label_set = choose_labels(manifest, labels)
     codes = manifest.encode_labels(label_set) if manifest.has("label") else np.full(len(manifest), UNLABELLED)
     splits = _splits(manifest, codes, label_set, split, store) if fold is None else _splits_of_fold(manifest, fold)
@@ -135,12 +156,24 @@ def read_corpus(
         embeddings=embeddings,
         labels=codes,
         splits=splits,
-        ids=manifest.ids,
+        ids=manifest.id_texts if isinstance(embeddings, StoredEmbeddings) else manifest.ids,
         label_set=label_set,
         encoder=store.spec.encoder,
         embedding_spec=store.spec.to_dict(),
         manifest=manifest,
     )
+
+
+def _join(
+    manifest: Manifest, store: EmbeddingStore, *, missing: Literal["error", "drop"], memory_bytes: int | None
+) -> tuple[Manifest, NDArray[np.float32] | StoredEmbeddings]:
+    if memory_bytes is not None and len(manifest) * store.spec.dim * 4 > memory_bytes:
+        return locate_embeddings(manifest, store, missing=missing)
+    manifest, embeddings = join_embeddings(manifest, store, missing=missing)
+    broken = find_broken(embeddings)
+    if broken:
+        raise broken_embeddings(*locate_embeddings(manifest, store), broken)
+    return manifest, embeddings
 
 
 def choose_labels(manifest: Manifest | None, labels: str | Sequence[str] | None) -> LabelSet:
@@ -161,7 +194,10 @@ def _splits(
     manifest: Manifest, codes: NDArray[np.int64], label_set: LabelSet, options: SplitOptions, store: EmbeddingStore
 ) -> NDArray[np.str_]:
     if manifest.has("split"):
-        return np.array([value or "" for value in manifest.column("split")], dtype="<U5")
+        values = manifest.table["split"].fill_null("").combine_chunks().dictionary_encode()
+        names = np.array([value or "" for value in values.dictionary.to_pylist()], dtype="<U5")
+        named: NDArray[np.str_] = names[np.asarray(values.indices)]
+        return named
     if not manifest.has("label"):
         return np.full(len(manifest), "", dtype="<U5")
     if manifest.has("fold"):

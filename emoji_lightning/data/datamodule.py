@@ -1,24 +1,26 @@
 """The LightningDataModule: cached embeddings joined to labels, in balanced splits."""
 
-import os
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from emoji_lightning.data.balance import BalancedSampler, check_balance, class_weights
+from emoji_lightning.data.balance import check_balance, class_weights
 from emoji_lightning.data.corpus import SPLITS, Corpus, choose_labels, demo_corpus, read_corpus
-from emoji_lightning.data.dataset import Batch, EmbeddingDataset
-from emoji_lightning.data.replay import add_replay
-from emoji_lightning.data.sampling import EvaluationSampler, TrainLoader, TrainSampler
-from emoji_lightning.errors import ConfigError, ManifestError, SplitError
+from emoji_lightning.data.dataset import Batch
+from emoji_lightning.data.loaders import LoaderOptions, Loaders
+from emoji_lightning.data.moments import Moments, are_all_alike, measure_stored
+from emoji_lightning.data.replay import add_replay, check_replay
+from emoji_lightning.embedding.stored import StoredEmbeddings
+from emoji_lightning.errors import ConfigError, ManifestError, SplitError, StoreError
 from emoji_lightning.splits.options import SplitOptions
 
-_ALONE = {"num_replicas": 1, "rank": 0}
+NUM_SAMPLED = 32_768
+"""Utterances of a corpus in the store that a fine-tuning looks at before it begins: 100 MB of 768 dimensions."""
 
 
 class EmojiDataModule(pl.LightningDataModule):
@@ -51,6 +53,10 @@ class EmojiDataModule(pl.LightningDataModule):
         replay_store: Its embedding store, if it is not `store`.
         replay_per_label: How many utterances of each label are taken of its train, drawn by `split_seed`; all if it is
             not given.
+        memory_gib: Embeddings that take more memory than this, in GiB, stay in the store and are read while training,
+            with a quarter of it as the pool in which utterances are mixed.
+        resident: Whether the embeddings of a split stay on a GPU, if they fit into half of its free memory; batches are
+            then cut there.
     """
 
     def __init__(
@@ -74,6 +80,8 @@ class EmojiDataModule(pl.LightningDataModule):
         replay: str | None = None,
         replay_store: str | None = None,
         replay_per_label: int | None = None,
+        memory_gib: float = 2.0,
+        resident: bool = True,
     ) -> None:
         super().__init__()
         if (manifest is None) != (store is None):
@@ -83,8 +91,10 @@ class EmojiDataModule(pl.LightningDataModule):
             )
         if batch_size < 1:
             raise ConfigError(f"--data.batch_size is {batch_size}; expected at least 1 utterance")
+        if not 0 < memory_gib < float("inf"):
+            raise ConfigError(f"--data.memory_gib is {memory_gib}; expected gibibytes above 0, such as 2")
         check_balance(balance, balance_beta)
-        _check_replay(replay, replay_store, replay_per_label, manifest)
+        check_replay(replay, replay_store, replay_per_label, manifest)
         self.manifest = manifest
         self.store = store
         self.audio_root = audio_root
@@ -99,6 +109,7 @@ class EmojiDataModule(pl.LightningDataModule):
         self.balance = balance
         self.balance_beta = balance_beta
         self.replay, self.replay_store, self.replay_per_label = replay, replay_store, replay_per_label
+        self.memory_bytes, self.resident = int(memory_gib * 2**30), resident
 
     @cached_property
     def corpus(self) -> Corpus:
@@ -106,12 +117,23 @@ class EmojiDataModule(pl.LightningDataModule):
         if self.manifest is None or self.store is None:
             return self._demo_corpus()
         corpus = self._read(self.manifest, self.store, self.labels, audio_root=self.audio_root, fold=self.fold)
+        if self.balance == "sampler" and corpus.is_streamed:
+            raise self._needs_memory("--data.balance sampler", "take --data.balance weights")
         if self.replay is None:
             return corpus
         old = self._read(
             self.replay, self.replay_store or self.store, list(corpus.label_set), audio_root=None, fold=None
         )
+        if corpus.is_streamed or old.is_streamed:
+            raise self._needs_memory("--data.replay", "put both into one manifest and store")
         return add_replay(corpus, old, per_label=self.replay_per_label, seed=self.split.seed)
+
+    def _needs_memory(self, option: str, cure: str) -> ConfigError:
+        limit = self.memory_bytes / 2**30
+        return ConfigError(
+            f"{option} needs all embeddings in memory, and they take more than the {limit:g} GiB of --data.memory_gib; "
+            f"raise it, or {cure}"
+        )
 
     def _read(
         self, manifest: str, store: str, labels: list[str] | str | None, *, audio_root: str | None, fold: int | None
@@ -126,6 +148,7 @@ class EmojiDataModule(pl.LightningDataModule):
             missing=self.missing,
             split=self.split,
             fold=fold,
+            memory_bytes=self.memory_bytes,
         )
 
     def _demo_corpus(self) -> Corpus:
@@ -181,6 +204,8 @@ class EmojiDataModule(pl.LightningDataModule):
         labelled: Sequence[str] = {"fit": ("train", "dev"), "validate": ("dev",), "test": ("test",)}.get(verb, ())
         if labelled and (self.corpus.labels < 0).any():
             raise ManifestError(f"{self.manifest}: no column 'label'; `{verb}` needs one, `predict` does not")
+        if verb == "fit" and isinstance(self.corpus.embeddings, np.ndarray):
+            self._demand_variety(are_all_alike(self.corpus.embeddings, self.corpus.rows("train")))
         self.require_splits(labelled or (() if self.predict_split == "all" else (self.predict_split,)))
 
     def require_splits(self, needed: Sequence[str]) -> None:
@@ -192,6 +217,32 @@ class EmojiDataModule(pl.LightningDataModule):
                     f"{self.manifest}: split '{split}' has no utterance ({sizes}); write the splits with "
                     "`emoji-lightning split`, or remove the column 'split' to have them made while loading"
                 )
+
+    @cached_property
+    def moments(self) -> Moments | None:
+        """Mean and deviation of train, read in one pass; None where the embeddings are in memory."""
+        corpus = self.corpus
+        if not isinstance(corpus.embeddings, StoredEmbeddings) or corpus.manifest is None:
+            return None
+        moments, alike = measure_stored(corpus.manifest, corpus.embeddings, corpus.splits == "train")
+        self._demand_variety(alike)
+        return moments
+
+    def _demand_variety(self, alike: bool) -> None:
+        num_rows = len(self.corpus.rows("train"))
+        if alike and num_rows > 1:
+            raise StoreError(
+                f"{self.store}: all {num_rows} embeddings of train are one and the same vector; expected vectors that "
+                "differ, for nothing can be learnt of these. Look at the audio with `emoji-lightning inspect`, and "
+                "embed it again into another folder"
+            )
+
+    def sample(self, split: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return embeddings (M, D) float32 and labels (M,) int64 of a split, of a large one those of a random part."""
+        rows = self.corpus.rows(split)
+        if self.corpus.is_streamed and len(rows) > NUM_SAMPLED:
+            rows = np.sort(np.random.default_rng(0).choice(rows, NUM_SAMPLED, replace=False))
+        return torch.from_numpy(self.corpus.embeddings[rows]), torch.from_numpy(self.corpus.labels[rows])
 
     def embeddings(self, split: str) -> torch.Tensor:
         """Return the embeddings (M, D) float32 of a split."""
@@ -222,47 +273,11 @@ class EmojiDataModule(pl.LightningDataModule):
         return Batch(*(tensor.to(device, non_blocking=True) for tensor in batch))
 
     def _loader(self, split: str, *, training: bool = False) -> DataLoader[Batch]:
-        corpus = self.corpus
-        dataset = EmbeddingDataset(
-            torch.from_numpy(corpus.embeddings),
-            torch.from_numpy(corpus.labels),
-            torch.from_numpy(corpus.rows(split)),
+        options = LoaderOptions(
+            self.batch_size,
+            sampler_beta=self.balance_beta,
+            draws=self.balance == "sampler",
+            memory_bytes=self.memory_bytes,
+            resident=self.resident,
         )
-        sampler = self._train_sampler(dataset) if training else self._evaluation_sampler(dataset)
-        loader = TrainLoader if training else DataLoader
-        return loader(
-            dataset,
-            batch_size=self.batch_size,
-            sampler=sampler,
-            collate_fn=_as_is,
-            # An iterator draws a number when it is made: not from the generator that dropout draws from.
-            generator=torch.Generator(),
-        )
-
-    def _train_sampler(self, dataset: EmbeddingDataset) -> TrainSampler:
-        # Lightning keeps the run's seed in the environment.
-        options = self._processes() | {"seed": int(os.environ.get("PL_GLOBAL_SEED", "0"))}
-        if self.balance == "sampler":
-            return BalancedSampler(dataset, beta=self.balance_beta, **options)
-        return TrainSampler(dataset, **options)
-
-    def _evaluation_sampler(self, dataset: EmbeddingDataset) -> EvaluationSampler:
-        return EvaluationSampler(dataset, batch_size=self.batch_size, **self._processes())
-
-    def _processes(self) -> dict[str, int]:
-        trainer = self.trainer
-        return {"num_replicas": trainer.world_size, "rank": trainer.global_rank} if trainer else _ALONE
-
-
-def _check_replay(replay: str | None, store: str | None, per_label: int | None, manifest: str | None) -> None:
-    if replay is None and (store is not None or per_label is not None):
-        raise ConfigError("--data.replay_store and --data.replay_per_label need --data.replay, an old manifest")
-    if replay is not None and manifest is None:
-        raise ConfigError("--data.replay adds to a corpus of your own; give --data.manifest and --data.store")
-    if per_label is not None and per_label < 1:
-        raise ConfigError(f"--data.replay_per_label is {per_label}; expected at least 1 utterance")
-
-
-def _as_is(batch: Any) -> Any:
-    """EmbeddingDataset returns whole batches; there is nothing to collate."""
-    return batch
+        return Loaders(self.corpus, options, self.trainer).make(split, training=training)

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 
@@ -38,6 +40,20 @@ class EmbeddingDataset(Dataset[Batch]):
         self.labels = labels[rows]
         self.rows = rows
 
+    @classmethod
+    def of(
+        cls, embeddings: NDArray[np.float32], labels: NDArray[np.int64], rows: NDArray[np.int64]
+    ) -> "EmbeddingDataset":
+        """Make it from numpy arrays."""
+        return cls(torch.from_numpy(embeddings), torch.from_numpy(labels), torch.from_numpy(rows))
+
+    def to(self, device: torch.device) -> "EmbeddingDataset":
+        """Move the three tensors to a device, where batches are then cut: only their indices are copied there."""
+        self.embeddings, self.labels, self.rows = (
+            tensor.to(device) for tensor in (self.embeddings, self.labels, self.rows)
+        )
+        return self
+
     def __len__(self) -> int:
         return len(self.rows)
 
@@ -47,5 +63,5 @@ class EmbeddingDataset(Dataset[Batch]):
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         """Return the batch (B, D), (B,), (B,) of these indices; one below 0 stands for nothing and is left out."""
         chosen = torch.as_tensor(indices, dtype=torch.int64)
-        chosen = chosen[chosen >= 0]
+        chosen = chosen[chosen >= 0].to(self.rows.device)
         return Batch(self.embeddings[chosen], self.labels[chosen], self.rows[chosen])

@@ -6,11 +6,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emoji_lightning.data.corpus import UNLABELLED, Corpus
-from emoji_lightning.errors import SplitError, StoreError
+from emoji_lightning.errors import ConfigError, SplitError, StoreError
 
 REPLAYED = ("train", "dev")
 """Splits of an old corpus that are replayed; its test stays unseen."""
 NUM_SHOWN = 5
+
+
+def check_replay(replay: str | None, store: str | None, per_label: int | None, manifest: str | None) -> None:
+    """Raise ConfigError where the options of the replay do not go together."""
+    if replay is None and (store is not None or per_label is not None):
+        raise ConfigError("--data.replay_store and --data.replay_per_label need --data.replay, an old manifest")
+    if replay is not None and manifest is None:
+        raise ConfigError("--data.replay adds to a corpus of your own; give --data.manifest and --data.store")
+    if per_label is not None and per_label < 1:
+        raise ConfigError(f"--data.replay_per_label is {per_label}; expected at least 1 utterance")
 
 
 def add_replay(corpus: Corpus, old: Corpus, *, per_label: int | None = None, seed: int = 0) -> Corpus:
@@ -54,7 +64,7 @@ def _draw(old: Corpus, rows: NDArray[np.int64], per_label: int, rng: np.random.G
 def _check_splits(corpus: Corpus, old: Corpus, rows: NDArray[np.int64]) -> None:
     places: dict[bytes, list[int]] = {}
     for row in np.flatnonzero(corpus.splits != ""):
-        places.setdefault(corpus.embeddings[row].tobytes(), []).append(int(row))
+        places.setdefault(np.asarray(corpus.embeddings)[row].tobytes(), []).append(int(row))
     found = [
         f"{old.ids[row]} ({old.splits[row]} there, {corpus.splits[other]} here, as {corpus.ids[other]})"
         for row in rows.tolist()

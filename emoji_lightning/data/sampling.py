@@ -1,6 +1,7 @@
 """Which utterances a process gets: as many processes as there are, together they do what one would."""
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, DistributedSampler
 
 from emoji_lightning.data.dataset import Batch, EmbeddingDataset
+from emoji_lightning.data.streaming import StreamedBatches
 from emoji_lightning.errors import ConfigError
 
 NO_UTTERANCE = -1
@@ -81,11 +83,14 @@ class TrainLoader(DataLoader[Batch]):
     _num_skipped = 0
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        """Yield the epoch's batches, those before a resumed run's place left out without reading them."""
+        """Yield the epoch's batches, those before a resumed run's place left out."""
         self._num_done, self._num_skipped = self._num_skipped, 0
+        batches: Iterator[Batch] = super().__iter__()
         if isinstance(self.sampler, TrainSampler):
             self.sampler.start = self._num_done * int(self.batch_size or 1)
-        for batch in super().__iter__():
+        else:
+            batches = islice(batches, self._num_done, None)  # streamed ones must be read to be passed over
+        for batch in batches:
             self._num_done += 1
             yield batch
 
@@ -109,4 +114,6 @@ class TrainLoader(DataLoader[Batch]):
         self._num_skipped = num_done
 
     def _utterances_per_step(self) -> int:
+        if isinstance(self.dataset, StreamedBatches):
+            return self.dataset.batch_size * self.dataset.num_processes
         return int(self.batch_size or 1) * int(getattr(self.sampler, "num_replicas", 1))

@@ -9,6 +9,7 @@ from threading import Lock
 from typing import NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from emoji_lightning.audio import audio_key, segment_key
 from emoji_lightning.embedding.store import EmbeddingStore
@@ -30,6 +31,8 @@ class FileDigest(NamedTuple):
 
 COLUMNS = ("audio", "place", *FileDigest._fields)
 """Of `files.arrow`; `place` is a digest of the file's full path."""
+CHUNK_ROWS = 200_000
+"""Rows of a large manifest that are Python objects at one time."""
 
 
 class DigestCache:
@@ -38,12 +41,16 @@ class DigestCache:
     A file whose size and time of change are as they were is not read again. Where the audio is not on this machine
     (only the store was copied), the path in the manifest decides, if all files of this path had one content: two
     corpora in one store may both have an `audio/0001.wav`.
+
+    Args:
+        store: Where it is kept.
+        among: Paths to know of, as the manifest has them; all if not given, a kilobyte of memory each.
     """
 
-    def __init__(self, store: EmbeddingStore) -> None:
+    def __init__(self, store: EmbeddingStore, *, among: pa.ChunkedArray | None = None) -> None:
         self._file = store.path / FILES
         self._known: dict[str, dict[str, FileDigest]] = {}
-        for (audio, place), digest in _read(self._file).items():
+        for (audio, place), digest in _read(self._file, among).items():
             self._known.setdefault(audio, {})[place] = digest
         self._new: dict[tuple[str, str], FileDigest] = {}
         self._hashing: dict[str, Lock] = {}
@@ -126,6 +133,17 @@ def manifest_keys(manifest: Manifest, store: EmbeddingStore) -> list[str | None]
     return keys
 
 
+def manifest_key_column(manifest: Manifest, store: EmbeddingStore) -> pa.ChunkedArray:
+    """Return what `manifest_keys` does, as Arrow text of N rows with nulls: some rows at a time are Python objects."""
+    chunks = []
+    for start in range(0, len(manifest), CHUNK_ROWS):
+        chunk = manifest.slice(start, CHUNK_ROWS)
+        cache = DigestCache(store, among=chunk.table["audio"])
+        chunks.append(pa.array([_key_or_none(cache, *row) for row in _rows(chunk)], pa.string()))
+        cache.save()
+    return pa.chunked_array(chunks, pa.string())
+
+
 def _rows(manifest: Manifest) -> Iterable[tuple[str, Path, float | None, float | None]]:
     starts, ends = (manifest.seconds(name) for name in ("start", "end"))
     return zip(manifest.column("audio"), manifest.audio_paths(), starts, ends, strict=True)
@@ -148,11 +166,13 @@ def _resolve_folder(folder: Path) -> Path:
     return folder.resolve()
 
 
-def _read(file: Path) -> dict[tuple[str, str], FileDigest]:
+def _read(file: Path, among: pa.ChunkedArray | None = None) -> dict[tuple[str, str], FileDigest]:
     try:
         with pa.memory_map(str(file)) as source, pa.ipc.open_file(source) as reader:
             table = reader.read_all()
             table.validate(full=True)
+            if among is not None:
+                table = table.filter(pc.is_in(table["audio"], value_set=among))
             columns = [table[name].to_pylist() for name in COLUMNS]
     except (OSError, pa.ArrowException, KeyError, ValueError):  # it is only a cache: a damaged one is made anew
         return {}

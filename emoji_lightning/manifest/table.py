@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import numpy as np
 import pyarrow as pa
@@ -90,6 +90,11 @@ class Manifest:
         """The id of each row: column `id`, or the audio path (with `#start-end` for a segment) where it is absent."""
         values: list[str] = row_ids(self.table).to_pylist()
         return values
+
+    @property
+    def id_texts(self) -> "ArrowTexts":
+        """The same as a sequence that makes Python strings only of the rows that are asked for."""
+        return ArrowTexts(row_ids(self.table))
 
     def audio_path(self, row: int) -> Path:
         """Return the audio file of one row.
@@ -192,6 +197,11 @@ class Manifest:
         files = [self.files[row] for row in indices.tolist()] if self.files else ()
         return replace(self, table=table, lines=lines, files=files)
 
+    def slice(self, start: int, num_rows: int) -> "Manifest":
+        """Return the manifest of at most this many rows in a row, without a copy of them."""
+        rows = slice(start, start + num_rows)
+        return replace(self, table=self.table.slice(start, num_rows), lines=self.lines[rows], files=self.files[rows])
+
     def with_column(self, name: str, values: Sequence[object] | pa.ChunkedArray) -> "Manifest":
         """Return the manifest with one column added or replaced; N values."""
         kind = pa.string() if name in TEXT_COLUMNS else pa.float64() if name in TIME_COLUMNS else None
@@ -243,6 +253,30 @@ class Manifest:
         shown = ", ".join(self.where(row) if self.files else str(self.lines[row]) for row in rows[:10])
         more = f" and {len(rows) - 10} more" if len(rows) > 10 else ""
         return f" (also lines {shown}{more})" if rows else ""
+
+
+class ArrowTexts(Sequence[str]):
+    """Texts held by Arrow: three million Python strings would take 300 MB.
+
+    Args:
+        texts: (N,) text.
+    """
+
+    def __init__(self, texts: pa.ChunkedArray) -> None:
+        self._texts = texts.combine_chunks() if texts.num_chunks > 1 else texts
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[str]: ...
+    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
+        found: str | Sequence[str] = (
+            self._texts[index].to_pylist() if isinstance(index, slice) else self._texts[index].as_py()
+        )
+        return found
 
 
 def row_ids(table: pa.Table) -> pa.ChunkedArray:

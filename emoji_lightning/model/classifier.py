@@ -167,12 +167,16 @@ class EmojiClassifier(pl.LightningModule):
         if stage != "fit":
             return
         datamodule: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        embeddings = datamodule.embeddings("train")
-        labels = datamodule.label_ids("train")
+        measured = datamodule.moments
+        moments = None if measured is None else (torch.from_numpy(measured.mean), torch.from_numpy(measured.deviation))
+        embeddings, labels = datamodule.sample("train")
         if self.finetuning is not None:
-            self.finetuning.begin(self.head, embeddings, labels)
+            self.finetuning.begin(self.head, embeddings, labels, moments=moments)
             return
-        self.head.standardizer.fit(embeddings)
+        if moments is None:
+            self.head.standardizer.fit(embeddings)
+        else:
+            self.head.standardizer.take(*moments)
         if self.learner is not None:
             frequencies = datamodule.balance == "none"
             self.learner.begin(self.head.standardizer(embeddings), labels, frequencies=frequencies)
@@ -183,6 +187,8 @@ class EmojiClassifier(pl.LightningModule):
         if self.input_noise:
             standardized = standardized + self.input_noise * torch.randn_like(standardized)
         logits = self.learning(standardized)
+        if self.learner is not None:
+            logits = logits + self.learner.log_frequencies
         loss: Tensor = self.loss(logits, batch.label)
         if self.class_weights is not None:
             # Divided by the number of utterances, not by the batch's own sum of weights as PyTorch's weighted mean is:
@@ -223,7 +229,7 @@ class EmojiClassifier(pl.LightningModule):
         if self.learner is None:
             return
         datamodule: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        embeddings, labels = datamodule.embeddings("dev"), datamodule.label_ids("dev")
+        embeddings, labels = datamodule.sample("dev")
         standardized = self.head.standardizer(embeddings.to(self.device))
         self.learner.assemble(self.head, self.learner.blend(standardized, labels))
         self._assembled_at = self.trainer.global_step

@@ -34,12 +34,12 @@ class Sums(NamedTuple):
     """What covariance and class means follow from; sums of parts add up to that of the whole.
 
     Attributes:
-        count: (K,) float64 utterances of each label.
+        sizes: (K,) float64 utterances of each label.
         total: (K, D) float64 sum of the embeddings of each label.
         products: (D, D) float64 sum of x x'.
     """
 
-    count: Tensor
+    sizes: Tensor
     total: Tensor
     products: Tensor
 
@@ -74,14 +74,14 @@ def fit_discriminant(embeddings: Tensor, labels: Tensor, num_labels: int) -> Dis
         others = Sums(*(all_ - own for all_, own in zip(whole, part, strict=True)))
         for place, (weight, bias) in enumerate(_solve(others, SHRINKAGES)):
             logits[place, left_out] = exact[left_out] @ weight.T + bias
-    shrinkage, scale = _choose(logits, labels, whole.count)
+    shrinkage, scale = _choose(logits, labels, whole.sizes)
     weight, bias = next(_solve(whole, (shrinkage,)))
     return Discriminant((weight * scale).float(), (bias * scale).float(), shrinkage, scale)
 
 
-def _choose(logits: Tensor, labels: Tensor, count: Tensor) -> tuple[float, float]:
+def _choose(logits: Tensor, labels: Tensor, sizes: Tensor) -> tuple[float, float]:
     """Return the shrinkage and the scale with the smallest cross-entropy of (G, N, K) logits."""
-    weights = 1 / count[labels]
+    weights = 1 / sizes[labels]
     losses = {
         ((cross_entropy(scale * each, labels, reduction="none") * weights).sum().item(), place, scale)
         for place, each in enumerate(logits)
@@ -99,9 +99,9 @@ def _solve(sums: Sums, shrinkages: tuple[float, ...]) -> Iterator[tuple[Tensor, 
     to t / (t + tr(S P) / n) of its distance: much for a label with few utterances, whose inflated mean would otherwise
     draw in those of others.
     """
-    present = sums.count > 0
-    count = sums.count.clamp_min(1)[:, None]
-    size, centre = sums.count.sum(), sums.total.sum(dim=0) / sums.count.sum()
+    present = sums.sizes > 0
+    count = sums.sizes.clamp_min(1)[:, None]
+    size, centre = sums.sizes.sum(), sums.total.sum(dim=0) / sums.sizes.sum()
     within = (sums.products - (sums.total / count).T @ sums.total) / size
     variances, axes = torch.linalg.eigh(within)
     variances = variances.clamp_min(0)
@@ -111,7 +111,7 @@ def _solve(sums: Sums, shrinkages: tuple[float, ...]) -> Iterator[tuple[Tensor, 
         shrunk = ((1 - shrinkage) * variances + shrinkage * average).clamp_min(1e-8 * average)
         noise = (variances / shrunk).sum() / count[:, 0]
         beyond = ((distances.square() / shrunk).sum(dim=1) - noise).clamp_min(0)
-        signal = (beyond * sums.count).sum() / size
+        signal = (beyond * sums.sizes).sum() / size
         means = distances * (signal / (signal + noise).clamp_min(1e-12))[:, None]
         weight = (means / shrunk) @ axes.T
         bias = -weight @ centre - 0.5 * (means.square() / shrunk).sum(dim=1)

@@ -61,16 +61,19 @@ class FineTuning:
         self._reference: Head | None = None
         self._imagined: Imagined | None = None
 
-    def begin(self, head: Head, embeddings: Tensor, labels: Tensor) -> None:
+    def begin(
+        self, head: Head, embeddings: Tensor, labels: Tensor, *, moments: tuple[Tensor, Tensor] | None = None
+    ) -> None:
         """Standardise on the new data without changing a logit, and remember the head as it is then.
 
         Args:
             head: The head to train.
             embeddings: (N, D) float32 of train.
             labels: (N,) int64.
+            moments: Mean and standard deviation (D,) float64 of all of train, where the N are a part of it.
         """
         old_mean = head.standardizer.mean.clone()
-        head.restandardize(embeddings)
+        head.restandardize(embeddings, moments=moments)
         keep_statistics(head)
         if self.options.freeze == "hidden":
             freeze_hidden(head)

@@ -36,7 +36,10 @@ class Standardizer(nn.Module):
         the folded bias, and would blow up what other speech has there (log-mel bands that are silent in a corpus).
         """
         exact = embeddings.double()
-        deviation, mean = exact.std(dim=0, correction=0), exact.mean(dim=0)
+        self.take(exact.mean(dim=0), exact.std(dim=0, correction=0))
+
+    def take(self, mean: Tensor, deviation: Tensor) -> None:
+        """Do as `fit` with the mean and standard deviation (D,) float64 of training embeddings."""
         median = deviation.median()
         constant = deviation <= CONSTANT * mean.abs()
         scale = torch.where(constant, mean.abs().clamp_min(median), deviation.clamp_min(1e-3 * median))
@@ -72,17 +75,21 @@ class Head(nn.Module):
         """The Linear layers, the first one first."""
         return [module for module in self.net if isinstance(module, nn.Linear)]
 
-    def restandardize(self, embeddings: Tensor) -> None:
+    def restandardize(self, embeddings: Tensor, *, moments: tuple[Tensor, Tensor] | None = None) -> None:
         """Fit the standardisation on (N, D) embeddings and change the first layer so that all logits stay the same.
 
         With u = (x - m) / s before and v = (x - n) / t after: W u + b = (W t / s) v + (b + W ((n - m) / s)). A chain
         that begins with a norm, or whose first layer has no bias to take the shift, is left as it is.
+
+        Args:
+            embeddings: The N embeddings.
+            moments: Mean and standard deviation (D,) float64 to take in place of theirs.
         """
         first = self.linears[0]
         if self.architecture.layers[0].norm_in is not None or first.bias is None:
             return
         before = {name: buffer.double() for name, buffer in self.standardizer.named_buffers()}
-        self.standardizer.fit(embeddings)
+        self.standardizer.fit(embeddings) if moments is None else self.standardizer.take(*moments)
         mean, scale = self.standardizer.mean.double(), self.standardizer.scale.double()
         weight = first.weight.detach().double()
         with torch.no_grad():

@@ -12,13 +12,19 @@ from emoji_lightning.model.head import Head
 
 UNITS_PER_LABEL = 2
 """A linear logit passes a ReLU as two units, max(z, 0) and max(-z, 0)."""
-PRIOR = (0.0, 1.0, 0.0)
-"""Weights of the discriminant, the MLP and the frequencies of the labels where dev says nothing: the MLP alone."""
+PRIOR = (0.0, 1.0)
+"""Weights of discriminant and MLP where dev says nothing: the MLP alone."""
 KEY, PREFIX = "optimized", "learner."
 
 
 class Blend(NamedTuple):
-    """Weights of the parts of the logits: discriminant, MLP, log frequencies of the labels in train."""
+    """Weights of the parts of the logits.
+
+    Attributes:
+        discriminant: Weight of the discriminant.
+        mlp: Weight of the MLP.
+        frequencies: 1 where the labels of dev are as frequent as those of train, 0 where they are equally frequent.
+    """
 
     discriminant: float
     mlp: float
@@ -72,7 +78,7 @@ class Learner(nn.Module):
         Args:
             standardized: (N, D) standardised embeddings of train.
             labels: (N,) int64.
-            frequencies: Whether the MLP learns how frequent the labels are in train, which dev may contradict.
+            frequencies: Whether labels may count as they come in train; else all alike.
         """
         num_labels = len(self.bias)
         found = fit_discriminant(standardized, labels, num_labels)
@@ -85,14 +91,21 @@ class Learner(nn.Module):
 
     @torch.no_grad()
     def blend(self, standardized: Tensor, labels: Tensor) -> Blend:
-        """Return the weights of the parts under which the labels (M,) of dev are likeliest."""
+        """Return the weights under which the labels (M,) of dev are likeliest.
+
+        Discriminant and MLP answer as if all labels were equally frequent; that the labels of dev are as frequent as
+        those of train is taken where it makes dev likelier, and then said by the biases.
+        """
         was_training = self.training
         self.eval()
         linear = standardized @ self.weight.T + self.bias
-        parts = torch.stack([linear, self(standardized), self.log_frequencies.expand_as(linear)]).double().cpu()
+        parts = torch.stack([linear, self(standardized)]).double().cpu()
         self.train(was_training)
-        weights = fit_blend(parts, labels.cpu(), prior=torch.tensor(PRIOR, dtype=torch.float64), num_bounded=2)
-        return Blend(*weights.tolist())
+        prior = torch.tensor(PRIOR, dtype=torch.float64)
+        logs = self.log_frequencies.double().cpu()
+        found = [fit_blend(parts, labels.cpu(), offset=share * logs, prior=prior) for share in (0.0, 1.0)]
+        frequencies = float(found[1][1] < found[0][1])
+        return Blend(*found[int(frequencies)][0].tolist(), frequencies)
 
     @torch.no_grad()
     def assemble(self, head: Head, blend: Blend) -> None:
@@ -113,7 +126,7 @@ class Learner(nn.Module):
 
 
 def take_out(checkpoint: dict[str, Any]) -> None:
-    """Move what is optimised out of a checkpoint's state dict, so that others find one head in it: the assembled one."""
+    """Move what is optimised out of a checkpoint's state dict: others then find one head in it, the assembled one."""
     state = checkpoint["state_dict"]
     checkpoint[KEY] = {name: state.pop(name) for name in list(state) if name.startswith(PREFIX)}
 

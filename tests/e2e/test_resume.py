@@ -13,7 +13,7 @@ from pickle import UnpicklingError
 
 import pytest
 import torch
-from separated_labels import FINETUNE, NEW, OLD, listed, root, write_corpus
+from separated_labels import DIM, FINETUNE, NEW, OLD, listed, root, write_corpus
 
 import emoji_lightning
 from emoji_lightning.cli import main
@@ -43,6 +43,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 @pytest.fixture(scope="module")
 def plain_fit(data: list[str]) -> list[str]:
     return [*data, *SMALL, "--model.hidden_dim", "32", "--model.dropout", "0.2"]
+
+
+@pytest.fixture(scope="module")
+def streamed_fit(plain_fit: list[str]) -> list[str]:
+    """The same with embeddings that stay in the store, and a pool of 24."""
+    return [*plain_fit, "--data.memory_gib", str(24 * DIM * 4 * 4 / 2**30)]
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +94,7 @@ def demand_equal(one: Path, other: Path) -> None:
     [
         ("plain_fit", "an epoch"),
         ("fine_tuning", "validation"),
+        ("streamed_fit", "an epoch"),
         pytest.param("plain_fit", "validation", marks=pytest.mark.slow),
         pytest.param("fine_tuning", "an epoch", marks=pytest.mark.slow),
     ],

@@ -274,7 +274,7 @@ def test_vectors_that_do_not_fit_are_refused(store: EmbeddingStore, vectors: Any
 def test_a_full_disk_leaves_earlier_parts_and_no_half_file(
     store: EmbeddingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fill_up(table: pa.Table, file: Path) -> NoReturn:
+    def fill_up(table: pa.Table, file: Path, **options: object) -> NoReturn:
         file.write_bytes(b"PAR1 half")
         raise OSError(errno.ENOSPC, "whatever the library calls it")
 
