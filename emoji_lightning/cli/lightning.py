@@ -193,7 +193,7 @@ class EmojiCLI(LightningCLI):
         if not trained and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             raise ConfigError(f"nothing was trained in {self.folder}: no epoch ended; check --trainer.max_epochs")
         if self.trainer.is_global_zero:
-            tables.print_fit(self.trainer, self.model, self.folder)
+            tables.print_fit(self.trainer, self.folder)
 
     def _print_finetuning(self) -> None:
         if self.model.finetuning is None:

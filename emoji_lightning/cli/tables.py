@@ -19,9 +19,6 @@ from emoji_lightning.evaluation.evaluation import Evaluation
 from emoji_lightning.evaluation.resampling import FEW_GROUPS, Number
 from emoji_lightning.model.classifier import EmojiClassifier
 
-FEW_STEPS = 300
-"""Fewer optimiser steps than this leave the default recipe undertrained (EmoDB: 40 steps in 20 epochs of 256)."""
-
 
 def print_metrics(metrics: Mapping[str, Evaluation], corpus: EvaluatedCorpus) -> None:
     """Print accuracy and macro-F1 of splits, their intervals below, beside the best that the corpus allows if known."""
@@ -162,13 +159,13 @@ def _best_file(trainer: pl.Trainer) -> str:
     return str(file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file)
 
 
-def print_fit(trainer: pl.Trainer, model: EmojiClassifier, folder: Path) -> None:
-    """Print the best dev macro-F1 and what to do next."""
-    score = getattr(trainer.checkpoint_callback, "best_model_score", None)
+def print_fit(trainer: pl.Trainer, folder: Path) -> None:
+    """Print dev macro-F1 of the epoch that is kept, and what to do next."""
+    kept = getattr(trainer.checkpoint_callback, "best_model_score", None)
+    score = trainer.callback_metrics.get("dev/macro_f1") if kept is None else kept
     if score is not None:
-        print(f"best dev/macro_f1 {float(score):.4f}, {trainer.global_step} steps: {_best_file(trainer)}")
-    if trainer.global_step < FEW_STEPS and model.finetuning is None:
-        print(f"only {trainer.global_step} steps were made; a small corpus wants configs/experiment/small.yaml")
+        which = "last" if kept is None else "best"
+        print(f"{which} dev/macro_f1 {float(score):.4f}, {trainer.global_step} steps: {_best_file(trainer)}")
     option = "" if str(folder) == DEFAULT else f" --trainer.default_root_dir {folder}"
     print(f"next: emoji-lightning test{option}; emoji-lightning export{option}")
     print(f"curves: tensorboard --logdir {folder}/tensorboard")

@@ -19,6 +19,9 @@ from emoji_lightning.embedding.stored import StoredEmbeddings
 from emoji_lightning.errors import ConfigError, ManifestError, SplitError, StoreError
 from emoji_lightning.splits.options import SplitOptions
 
+BATCH_SIZES = (256, 128, 64, 32, 16)
+MIN_STEPS = 20
+"""Steps of an epoch that a smaller batch is taken for: 20 epochs of fewer leave the head half trained."""
 NUM_SAMPLED = 32_768
 """Utterances of a corpus in the store that a fine-tuning looks at before it begins: 100 MB of 768 dimensions."""
 
@@ -40,7 +43,8 @@ class EmojiDataModule(pl.LightningDataModule):
         group: Column, or columns, whose values (speakers, source texts) may not appear in two of these splits.
         split_seed: Seed of these splits.
         fold: Fold of the manifest's column `fold` (`split --folds`) to test on; the next one is dev, the others train.
-        batch_size: Utterances per step and process.
+        batch_size: Utterances per step and process. By default a power of two from 16 to 256, so that an epoch of train
+            has 20 steps or more where it can.
         missing: What to do with utterances that the store has no embedding of: "error" or "drop".
         predict_split: What `predict` labels: "all", "train", "dev" or "test".
         balance: Against labels of unequal size, in training only: "weights" multiplies an utterance's loss by the
@@ -72,7 +76,7 @@ class EmojiDataModule(pl.LightningDataModule):
         group: str | list[str] | None = None,
         split_seed: int = 0,
         fold: int | None = None,
-        batch_size: int = 256,
+        batch_size: int | None = None,
         missing: Literal["error", "drop"] = "error",
         predict_split: Literal["all", "train", "dev", "test"] = "all",
         balance: Literal["none", "weights", "sampler"] = "none",
@@ -89,7 +93,7 @@ class EmojiDataModule(pl.LightningDataModule):
             raise ConfigError(
                 f"--data.{given} is given, --data.{lacking} is not: both are needed, or neither for the demo corpus"
             )
-        if batch_size < 1:
+        if batch_size is not None and batch_size < 1:
             raise ConfigError(f"--data.batch_size is {batch_size}; expected at least 1 utterance")
         if not 0 < memory_gib < float("inf"):
             raise ConfigError(f"--data.memory_gib is {memory_gib}; expected gibibytes above 0, such as 2")
@@ -103,7 +107,7 @@ class EmojiDataModule(pl.LightningDataModule):
         self.label_map = label_map
         self.split = SplitOptions(dev=dev, test=test, group=group, seed=split_seed)
         self.fold = fold
-        self.batch_size = batch_size
+        self._batch_size = batch_size
         self.missing: Literal["error", "drop"] = missing
         self.predict_split = predict_split
         self.balance = balance
@@ -159,6 +163,14 @@ class EmojiDataModule(pl.LightningDataModule):
                 "and --data.store for other labels"
             )
         return corpus
+
+    @cached_property
+    def batch_size(self) -> int:
+        """Utterances per step and process."""
+        if self._batch_size is not None:
+            return self._batch_size
+        num_utterances = self.corpus.rows("train").size
+        return next(size for size in BATCH_SIZES if size == BATCH_SIZES[-1] or size * MIN_STEPS <= num_utterances)
 
     @property
     def label_names(self) -> list[str]:

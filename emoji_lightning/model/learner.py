@@ -105,7 +105,8 @@ class Learner(nn.Module):
         logs = self.log_frequencies.double().cpu()
         found = [fit_blend(parts, labels.cpu(), offset=share * logs, prior=prior) for share in (0.0, 1.0)]
         frequencies = float(found[1][1] < found[0][1])
-        return Blend(*found[int(frequencies)][0].tolist(), frequencies)
+        discriminant, mlp = found[int(frequencies)][0].tolist()
+        return Blend(discriminant, mlp, frequencies)
 
     @torch.no_grad()
     def assemble(self, head: Head, blend: Blend) -> None:
