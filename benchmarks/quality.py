@@ -82,7 +82,12 @@ def classical(part: Part, seed: int) -> Iterator[Setting]:
         for c in (1, 10):
             yield Setting.of("RBF SVM", SVC, C=c, gamma="scale", class_weight=weight)
         yield Setting.of(
-            "boosting", HistGradientBoostingClassifier, learning_rate=0.05, max_iter=60, class_weight=weight
+            "boosting",
+            HistGradientBoostingClassifier,
+            learning_rate=0.1,
+            max_iter=50,
+            max_features=0.1,
+            class_weight=weight,
         )
     for shrinkage in ("auto", 0.3, 0.6, 0.9, 1.0):
         priors = [1 / sizes.size] * sizes.size
