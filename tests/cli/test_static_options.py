@@ -60,7 +60,7 @@ def test_help_shows_the_defaults_of_the_base_configuration(capsys: pytest.Captur
     main(["fit", "--help"])
     text = capsys.readouterr().out
     assert "--trainer.default_root_dir value (default: runs/default)" in text
-    assert "--checkpoint.monitor str (default: dev/macro_f1)" in text
+    assert "--early_stopping.monitor str (default: dev/macro_f1)" in text
 
 
 @pytest.mark.parametrize(

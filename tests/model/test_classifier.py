@@ -23,7 +23,7 @@ def batch() -> Batch:
 
 
 def test_the_loss_is_the_mean_negative_log_probability() -> None:
-    model = classifier(dropout=0.0)
+    model = classifier(dropout=0.0, discriminant=False, input_noise=0.0)
     inputs = batch()
     exact = model(inputs.embedding).double()
     by_hand = -(exact.exp() / exact.exp().sum(1, keepdim=True)).log()[torch.arange(12), inputs.label].mean()
@@ -69,8 +69,11 @@ def test_the_learning_rate_warms_up_and_falls_to_zero_along_a_half_cosine() -> N
     assert rates == pytest.approx(expected)
 
 
-def test_biases_are_not_decayed() -> None:
-    groups = parameter_groups(classifier().head, lr=0.1, weight_decay=0.5)
+@pytest.mark.parametrize("discriminant", [True, False])
+def test_biases_are_not_decayed(discriminant: bool) -> None:
+    model = classifier(discriminant=discriminant)
+    groups = parameter_groups(model.learner or model.head, lr=0.1, weight_decay=0.5)
+    assert sum(len(group["params"]) for group in groups) == 6
     assert {parameter.ndim for parameter in groups[0]["params"]} == {2}
     assert {parameter.ndim for parameter in groups[1]["params"]} == {1}
     assert [group["weight_decay"] for group in groups] == [0.5, 0.0]

@@ -145,7 +145,7 @@ def test_a_head_of_512_units_and_one_that_starts_from_none_learn_at_the_rate_tha
     width: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(EmojiClassifier, "trainer", SimpleNamespace(estimated_stepping_batches=10))
-    fresh = EmojiClassifier(NEW, input_dim=6, hidden_dim=width)
+    fresh = EmojiClassifier(NEW, input_dim=6, hidden_dim=width, lr=1e-4)
     tuned = classifier(tmp_path, plain(6, width, 3), lr=1e-4)
     rates = [
         {group["initial_lr"] for group in each.configure_optimizers()["optimizer"].param_groups}

@@ -16,8 +16,10 @@ WEIGHTS = [0.25, 4.0, 1.5]
 
 
 def classifier(**options: Any) -> EmojiClassifier:
+    """A plain head, whose loss is that of its own logits."""
     torch.manual_seed(0)
-    return EmojiClassifier(["a", "b", "c"], input_dim=8, hidden_dim=16, dropout=0.0, **options)
+    plain: dict[str, Any] = {"dropout": 0.0, "input_noise": 0.0, "discriminant": False}
+    return EmojiClassifier(["a", "b", "c"], input_dim=8, hidden_dim=16, **plain, **options)
 
 
 def batch(num: int = 12) -> Batch:
