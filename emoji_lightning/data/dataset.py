@@ -22,7 +22,7 @@ class Batch(NamedTuple):
 
 
 class EmbeddingDataset(Dataset[Batch]):
-    """Utterances of one split, held as three tensors.
+    """Utterances of one split, as rows of the corpus: many splits of one corpus hold its embeddings once.
 
     The loader asks `__getitems__` for a whole batch: one index operation instead of one per utterance and a collation,
     which made the loader 3-4 times cheaper.
@@ -34,7 +34,7 @@ class EmbeddingDataset(Dataset[Batch]):
     """
 
     def __init__(self, embeddings: torch.Tensor, labels: torch.Tensor, rows: torch.Tensor) -> None:
-        self.embeddings = embeddings[rows]
+        self.embeddings = embeddings
         self.labels = labels[rows]
         self.rows = rows
 
@@ -42,9 +42,11 @@ class EmbeddingDataset(Dataset[Batch]):
         return len(self.rows)
 
     def __getitem__(self, index: int) -> Batch:
-        return Batch(self.embeddings[index], self.labels[index], self.rows[index])
+        row = self.rows[index]
+        return Batch(self.embeddings[row], self.labels[index], row)
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         """Return the batch (B, D), (B,), (B,) of these indices."""
         chosen = torch.as_tensor(indices)
-        return Batch(self.embeddings[chosen], self.labels[chosen], self.rows[chosen])
+        rows = self.rows[chosen]
+        return Batch(self.embeddings[rows], self.labels[chosen], rows)

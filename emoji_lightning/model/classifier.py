@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Iterable
 from typing import Any, Literal, Protocol
 
 import lightning.pytorch as pl
@@ -9,7 +10,7 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
-from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+from torchmetrics.classification import MulticlassAccuracy
 
 from emoji_lightning.checkpoint.architecture import plain
 from emoji_lightning.checkpoint.stored_head import StoredHead, read_head
@@ -17,6 +18,8 @@ from emoji_lightning.errors import ConfigError
 from emoji_lightning.labels import LabelSet
 from emoji_lightning.model.finetuning import FineTuning, FineTuningOptions
 from emoji_lightning.model.head import Head
+from emoji_lightning.model.macro_f1 import MacroF1
+from emoji_lightning.model.noise import Noise, draw_noise
 from emoji_lightning.model.resuming import RandomStates, check_resumed
 from emoji_lightning.model.schedule import parameter_groups, warmup_and_half_cosine
 from emoji_lightning.model.start import check_start, start_from
@@ -33,14 +36,6 @@ class LabelledBatch(Protocol):
     def label(self) -> Tensor: ...  # noqa: D102
     @property
     def row(self) -> Tensor: ...  # noqa: D102
-
-
-class MacroF1(MulticlassF1Score):
-    """Mean F1 over all labels, absent ones as 0: torchmetrics' own macro average leaves those out."""
-
-    def compute(self) -> Tensor:
-        """Return a scalar."""
-        return super().compute().mean()
 
 
 class EmojiClassifier(pl.LightningModule):
@@ -151,15 +146,35 @@ class EmojiClassifier(pl.LightningModule):
         else:
             self.finetuning.begin(self.head, embeddings, datamodule.label_ids("train"))
 
+    def draw(self, num_utterances: int, generator: torch.Generator | None = None) -> Noise:
+        """Return what is random in a step on B utterances, on the model's device."""
+        return draw_noise(self.head, num_utterances, self.device, generator)
+
+    def loss_of(self, embeddings: Tensor, labels: Tensor, noise: Noise) -> Tensor:
+        """Return the loss of a step from scratch, a scalar: a pure function, for many heads at once by `torch.func`.
+
+        Args:
+            embeddings: (B, D) float32.
+            labels: (B,) int64.
+            noise: What `draw` returned for B utterances.
+        """
+        return self._cross_entropy(self.head.forward_with(embeddings, noise.dropout), labels)
+
+    def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+        loss: Tensor = self.loss(logits, labels)
+        if self.class_weights is None:
+            return loss
+        # Divided by the number of utterances, not by the batch's own sum of weights as PyTorch's weighted mean is:
+        # with that, two processes would not make the step of one with twice the batch.
+        return (self.class_weights[labels] * loss).mean()
+
     def training_step(self, batch: LabelledBatch, batch_idx: int) -> Tensor:
         """Return the mean cross-entropy of a batch, each utterance's times its label's weight, a scalar."""
-        logits = self(batch.embedding)
-        loss: Tensor = self.loss(logits, batch.label)
-        if self.class_weights is not None:
-            # Divided by the number of utterances, not by the batch's own sum of weights as PyTorch's weighted mean is:
-            # with that, two processes would not make the step of one with twice the batch.
-            loss = (self.class_weights[batch.label] * loss).mean()
-        if self.finetuning is not None:
+        if self.finetuning is None:
+            loss = self.loss_of(batch.embedding, batch.label, self.draw(len(batch.label)))
+        else:
+            logits = self(batch.embedding)
+            loss = self._cross_entropy(logits, batch.label)
             loss = self.finetuning.add_to_loss(loss, self.head, batch.embedding, logits)
         self._train_losses.append(loss.detach())
         return loss
@@ -178,6 +193,26 @@ class EmojiClassifier(pl.LightningModule):
     def validation_step(self, batch: LabelledBatch, batch_idx: int) -> dict[str, Tensor]:
         """Score a batch of dev."""
         return self._evaluate(batch, self.dev_metrics, "dev/loss")
+
+    @torch.no_grad()
+    def score_dev(self, batches: Iterable[LabelledBatch]) -> dict[str, float]:
+        """Return what `fit` logs after an epoch, without a trainer: `dev/loss`, `dev/macro_f1`, `dev/accuracy`.
+
+        Args:
+            batches: All of dev.
+        """
+        self.eval()
+        self.on_validation_epoch_start()
+        losses, num = torch.zeros((), device=self.device), 0
+        for batch in batches:
+            logits = self(batch.embedding)
+            losses += nn.functional.cross_entropy(logits, batch.label) * len(batch.label)
+            num += len(batch.label)
+            self.dev_metrics.update(logits, batch.label)
+        numbers = {name: float(value) for name, value in self.dev_metrics.compute().items()}
+        self.dev_metrics.reset()
+        self.train()
+        return {"dev/loss": float(losses / num), **numbers}
 
     def test_step(self, batch: LabelledBatch, batch_idx: int) -> dict[str, Tensor]:
         """Score a batch of test."""

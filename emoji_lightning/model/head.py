@@ -1,5 +1,7 @@
 """The head: a chain of Linear layers behind a fixed standardisation of its input."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -65,6 +67,17 @@ class Head(nn.Module):
     def forward(self, embeddings: Tensor) -> Tensor:
         """Return logits (B, K)."""
         logits: Tensor = self.net(self.standardizer(embeddings))
+        return logits
+
+    def forward_with(self, embeddings: Tensor, dropout: Sequence[Tensor]) -> Tensor:
+        """Return logits (B, K) where the hidden units are multiplied by what was drawn, see `draw_noise`; else pure."""
+        hidden, drawn = self.standardizer(embeddings), iter(dropout)
+        for module in self.net:
+            if not isinstance(module, nn.Dropout):
+                hidden = module(hidden)
+            elif dropout:
+                hidden = hidden * next(drawn).to(hidden.dtype)
+        logits: Tensor = hidden
         return logits
 
     @property
