@@ -1,7 +1,9 @@
 """The LightningDataModule: cached embeddings joined to labels, in balanced splits."""
 
+import copy
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -9,6 +11,7 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from emoji_lightning.data.balance import BalancedSampler, check_balance, class_weights
@@ -50,6 +53,9 @@ class EmojiDataModule(pl.LightningDataModule):
         replay_per_label: How many utterances of each label are taken of its train, drawn by `split_seed`; all if it is
             not given.
     """
+
+    divides = True
+    """Whether a manifest that has no splits is given some; cross-validation makes its own."""
 
     def __init__(
         self,
@@ -122,7 +128,7 @@ class EmojiDataModule(pl.LightningDataModule):
             labels=labels,
             label_map=self.label_map,
             missing=self.missing,
-            split=self.split,
+            split=self.split if self.divides else None,
             fold=fold,
         )
 
@@ -190,6 +196,12 @@ class EmojiDataModule(pl.LightningDataModule):
                     f"{self.manifest}: split '{split}' has no utterance ({sizes}); write the splits with "
                     "`emoji-lightning split`, or remove the column 'split' to have them made while loading"
                 )
+
+    def with_splits(self, splits: NDArray[np.str_]) -> "EmojiDataModule":
+        """Return a datamodule of the same corpus, which is in memory once, in other splits (N,)."""
+        other = copy.copy(self)
+        other.corpus = replace(self.corpus, splits=splits)
+        return other
 
     def embeddings(self, split: str) -> torch.Tensor:
         """Return the embeddings (M, D) float32 of a split."""
