@@ -1,4 +1,4 @@
-"""Lightning's Trainer with the verb `export`."""
+"""Lightning's Trainer with the verbs `export` and `crossval`."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -8,9 +8,14 @@ import lightning.pytorch as pl
 from emoji_lightning.bundle.export import Exported, export_bundle
 from emoji_lightning.checkpoint.content import load_content
 from emoji_lightning.checkpoint.stored_head import read_head
+from emoji_lightning.cli import stacked_tables
 from emoji_lightning.data.datamodule import EmojiDataModule
 from emoji_lightning.errors import CheckpointError
 from emoji_lightning.model.classifier import EmojiClassifier
+from emoji_lightning.stacking.crossval import check_stackable, crossvalidate, list_seeds
+from emoji_lightning.stacking.folding import find_folds
+from emoji_lightning.stacking.recipe import Recipe
+from emoji_lightning.stacking.result import demand_room, to_overlay, write_crossval
 
 EXPECTED = (
     "expected a .ckpt that `emoji-lightning fit` wrote (an exported head cannot be resumed; start from it by "
@@ -19,7 +24,7 @@ EXPECTED = (
 
 
 class EmojiTrainer(pl.Trainer):
-    """A Trainer that can also export what it trained."""
+    """A Trainer that can also export what it trained, and train many heads at once."""
 
     exported: Exported
 
@@ -64,6 +69,37 @@ class EmojiTrainer(pl.Trainer):
             like=None if like is None else read_head(like),
             safetensors=format == "safetensors",
         )
+
+    def crossval(
+        self,
+        model: EmojiClassifier,
+        datamodule: EmojiDataModule,
+        folds: int | None = None,
+        seeds: int = 5,
+        output_dir: str = "runs/crossval",
+    ) -> None:
+        """Train a head for each fold and seed, all at once, and judge each on the fold that it has not seen.
+
+        Args:
+            model: Has the options of every head.
+            datamodule: Gives the corpus.
+            folds: Number of folds, which no value of --data.group is torn by: each is test once, the next one dev, the
+                others train. 5, or those of the manifest's column `fold`.
+            seeds: Heads for each fold; their seeds count up from --seed_everything.
+            output_dir: Folder for crossval.json, oof.parquet, suspicious.csv and chosen.yaml.
+
+        Raises:
+            ConfigError: The folder holds an earlier result, or an option is given that only `fit` knows.
+        """
+        demand_room(Path(output_dir))
+        options, recipe = check_stackable(model, datamodule), Recipe.of(self)
+        folding = find_folds(datamodule, folds)
+        found = crossvalidate(
+            datamodule, folding, recipe, [options], seeds=list_seeds(seeds), report=stacked_tables.print_head
+        )[0]
+        overlay = to_overlay(options, datamodule, max_epochs=recipe.max_epochs)
+        suspicions = write_crossval(found, Path(output_dir), overlay)
+        stacked_tables.print_crossval(found, Path(output_dir), len(suspicions))
 
 
 def read_checkpoint(file: str) -> dict[str, Any]:

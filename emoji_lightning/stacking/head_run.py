@@ -76,6 +76,7 @@ class HeadRun:
         if recipe.device.type != "cpu":
             for loader in (self.loader, self.dev):  # rows are enough: the device has all embeddings
                 loader.dataset.embeddings = loader.dataset.embeddings[:, :0]  # type: ignore[attr-defined]
+        self.names = {id(each): f"model.{name}" for name, each in self.model.named_parameters()}
         self.watcher = recipe.watcher()
         self.best_score: Tensor | None = None
         self.best_epoch = -1

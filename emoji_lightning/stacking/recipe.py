@@ -64,7 +64,8 @@ class Recipe:
         if told.max_epochs is None or told.max_epochs < 1:
             raise ConfigError(f"--trainer.max_epochs is {told.max_epochs}; expected at least 1 epoch")
         checkpoint, early = told.checkpoint_callback, told.early_stopping_callback
-        monitor, mode = (checkpoint.monitor, checkpoint.mode) if isinstance(checkpoint, ModelCheckpoint) else (None, "")
+        keeps_best = isinstance(checkpoint, ModelCheckpoint)
+        monitor, mode = (checkpoint.monitor, checkpoint.mode) if keeps_best else (None, "max")
         for option, name in (("checkpoint", monitor), ("early_stopping", early and early.monitor)):
             if name is not None and name not in MONITORED:
                 raise ConfigError(f"--{option}.monitor is {name}; many heads at once know {', '.join(MONITORED)}")

@@ -129,10 +129,9 @@ def _stack(named: Sequence[Named]) -> Named:
 
 def _groups_by_name(run: HeadRun, step: int) -> dict[str, dict[str, Any]]:
     """Return the options of the optimiser for each parameter of a head at a step, as its schedule has them."""
-    names = {id(parameter): name for name, parameter in _Loss(run.model).named_parameters()}
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     schedule = run.scheduler
     for group, base, factor in zip(run.optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True):
         options = {**group, "lr": base * factor(step)}
-        found |= {names[id(parameter)]: options for parameter in group["params"]}
+        found |= {run.names[id(parameter)]: options for parameter in group["params"]}
     return found

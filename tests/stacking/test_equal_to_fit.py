@@ -33,8 +33,8 @@ def fitted(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> dict[t
     for fold in range(3):
         for seed in SEEDS:
             run = folder / f"{fold}-{seed}"
-            main(["fit", *words, "--data.fold", str(fold), "--seed_everything", str(seed)]
-                 + ["--trainer.default_root_dir", str(run), "--data.balance", "weights"])  # fmt: skip
+            where = ["--seed_everything", str(seed), "--trainer.default_root_dir", str(run)]
+            main(["fit", *words, "--data.fold", str(fold), "--data.balance", "weights", *where])
             found[fold, seed] = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
     return found
 
