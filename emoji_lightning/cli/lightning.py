@@ -31,7 +31,7 @@ from emoji_lightning.stacking.folding import UndividedDataModule
 PARSER_MODE = "omegaconf+"
 """The mode that interpolates across overlays and lets the command line override: "omegaconf" does neither."""
 BATCHES_PER_DRAWING = 20
-OF_MANY = ("crossval",)
+OF_MANY = ("crossval", "sweep")
 """Verbs that train many heads: they take no run and leave none."""
 DECIDED_HERE = {"verbose", "return_predictions", "weights_only"}
 """Arguments of Trainer's methods that are no options: numbers are printed in one table, predictions are written, and
@@ -40,7 +40,7 @@ checkpoints are plain data, for anything else can run code.
 
 
 def run(verb: str, words: Sequence[str]) -> None:
-    """Run fit, validate, test, predict, export or crossval.
+    """Run fit, validate, test, predict, export, crossval or sweep.
 
     Raises:
         ConfigError: The options ask for what this machine or these options do not have.

@@ -1,6 +1,7 @@
 """What the terminal shows of many heads."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
@@ -10,12 +11,19 @@ from emoji_lightning.evaluation.resampling import FEW_GROUPS
 from emoji_lightning.stacking.crossval import Crossval
 from emoji_lightning.stacking.head_run import HeadRun
 from emoji_lightning.stacking.result import CHOSEN, PREDICTIONS, RESULT, SUSPICIOUS, describe_seeds
+from emoji_lightning.stacking.sweep import Asked
+
+if TYPE_CHECKING:
+    import optuna
+
+NUM_SHOWN = 10
 
 
 def print_head(run: HeadRun) -> None:
     """Print a line when a head has ended."""
     score = "" if run.recipe.monitor is None else f", best {run.recipe.monitor} {run.numbers[run.recipe.monitor]:.4f}"
-    where = f"fold {run.spec.fold}, seed {run.spec.seed}"
+    where = f"setting {run.spec.setting}, " if run.spec.setting else ""
+    where += f"fold {run.spec.fold}, seed {run.spec.seed}"
     print(f"{where}: {len(run.history)} epochs{score} in epoch {run.best_epoch + 1}")
 
 
@@ -47,6 +55,23 @@ def print_crossval(found: Crossval, folder: Path, num_suspicious: int) -> None:
     print(f"folds: {found.folding.source}\nresult: {folder / RESULT}\npredictions: {folder / PREDICTIONS}")
     print(f"{num_suspicious} labels are suspicious: {folder / SUSPICIOUS}")
     print(f"to train one head like these: emoji-lightning fit --config {folder / CHOSEN}")
+
+
+def print_sweep(study: "optuna.Study", asked: Asked, folder: Path) -> None:
+    """Print the best settings of a study, and how to train one head with the first."""
+    finished = sorted(
+        (trial for trial in study.trials if trial.value is not None), key=lambda trial: trial.value or 0.0
+    )
+    best = finished[::-1] if asked.mode == "max" else finished
+    table = Table(title=f"{len(finished)} settings, the best {min(NUM_SHOWN, len(best))}")
+    for column in ("trial", asked.monitor, *(each.name for each in asked.space)):
+        table.add_column(column, justify="right")
+    for trial in best[:NUM_SHOWN]:
+        values = (f"{trial.params[each.name]:.3g}" for each in asked.space)
+        table.add_row(str(trial.number), f"{trial.value:.4f}", *values)
+    Console().print(table)
+    print("the score is the mean over the dev of all folds; it is chosen by, so judge the choice by crossval:")
+    print(f"emoji-lightning crossval --config {folder / CHOSEN}")
 
 
 def _spread(values: list[float]) -> str:

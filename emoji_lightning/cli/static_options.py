@@ -49,7 +49,7 @@ GROUPS = (
     Source("early_stopping.", "lightning", "pytorch/callbacks/early_stopping.py", "EarlyStopping"),
     Source("evaluation.", "emoji_lightning", "cli/evaluated_run.py", "EvaluationOptions"),
 )
-OWN = ("export", "crossval")
+OWN = ("export", "crossval", "sweep")
 """Verbs of `EmojiTrainer`."""
 NO_OPTIONS = (
     "model",

@@ -64,11 +64,11 @@ class Recipe:
         if told.max_epochs is None or told.max_epochs < 1:
             raise ConfigError(f"--trainer.max_epochs is {told.max_epochs}; expected at least 1 epoch")
         checkpoint, early = told.checkpoint_callback, told.early_stopping_callback
-        keeps_best = isinstance(checkpoint, ModelCheckpoint)
-        monitor, mode = (checkpoint.monitor, checkpoint.mode) if keeps_best else (None, "max")
-        for option, name in (("checkpoint", monitor), ("early_stopping", early and early.monitor)):
-            if name is not None and name not in MONITORED:
-                raise ConfigError(f"--{option}.monitor is {name}; many heads at once know {', '.join(MONITORED)}")
+        monitor = checkpoint.monitor if isinstance(checkpoint, ModelCheckpoint) else None
+        mode = str(checkpoint.mode) if isinstance(checkpoint, ModelCheckpoint) else "max"
+        for option, number in (("checkpoint", monitor), ("early_stopping", early and early.monitor)):
+            if number is not None and number not in MONITORED:
+                raise ConfigError(f"--{option}.monitor is {number}; many heads at once know {', '.join(MONITORED)}")
         return cls(told.max_epochs, monitor, mode, early, told.strategy.root_device)
 
     def is_better(self, score: torch.Tensor, best: torch.Tensor | None) -> bool:
