@@ -25,6 +25,7 @@ FLOW = [
     "checkpoint",
     "model",
     "evaluation",
+    "stacking",
     "bundle",
     "report",
     "predictor",

@@ -29,9 +29,12 @@ from emoji_lightning.files import write_whole
 from emoji_lightning.model.classifier import HIDDEN_DIM, EmojiClassifier
 from emoji_lightning.model.resuming import check_options
 from emoji_lightning.model.schedule import describe_rates
+from emoji_lightning.stacking.folding import UndividedDataModule
 
 PARSER_MODE = "omegaconf+"
 """The mode that interpolates across overlays and lets the command line override: "omegaconf" does neither."""
+OF_MANY = ("crossval", "sweep")
+"""Verbs that train many heads: they take no run and leave none."""
 DECIDED_HERE = {"verbose", "return_predictions", "weights_only"}
 """Arguments of Trainer's methods that are no options: numbers are printed in one table, predictions are written, and
 checkpoints are plain data, for anything else can run code.
@@ -39,7 +42,7 @@ checkpoints are plain data, for anything else can run code.
 
 
 def run(verb: str, words: Sequence[str]) -> None:
-    """Run fit, validate, test, predict or export.
+    """Run fit, validate, test, predict, export, crossval or sweep.
 
     Raises:
         ConfigError: The options ask for what this machine or these options do not have.
@@ -49,8 +52,8 @@ def run(verb: str, words: Sequence[str]) -> None:
         raise ConfigError("--ckpt_path resumes a run exactly, --model.init_from starts a new one; give one of them")
     folder = run_folder.find_run_folder(words, BASE_CONFIG)
     saved = folder / run_folder.CONFIG
-    goes_on = verb != "fit" or run_folder.resumes(words)
-    if not goes_on and slurm_job_runs_again(folder / run_folder.CHECKPOINTS):
+    goes_on = verb not in OF_MANY and (verb != "fit" or run_folder.resumes(words))
+    if verb == "fit" and not goes_on and slurm_job_runs_again(folder / run_folder.CHECKPOINTS):
         words = [*words, run_folder.CKPT_OPTION, "last"]  # they are those of the job: no saved ones are needed
     overlays = ["--config", str(saved)] if goes_on and saved.is_file() else []
     try:
@@ -102,7 +105,7 @@ class EmojiCLI(LightningCLI):
         modes = {"parser_mode": PARSER_MODE, "exit_on_error": False}
         super().__init__(
             EmojiClassifier,
-            EmojiDataModule,
+            UndividedDataModule if self.verb in OF_MANY else EmojiDataModule,
             trainer_class=EmojiTrainer,
             save_config_callback=SaveRunConfig,
             save_config_kwargs={"save_to_log_dir": False},
@@ -114,7 +117,8 @@ class EmojiCLI(LightningCLI):
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
         """Return the verb and the arguments of its method that are no options; parsers of five verbs take a second."""
-        verbs = {**LightningCLI.subcommands(), "export": {"model", "datamodule"}}
+        own = {verb: {"model", "datamodule"} for verb in ("export", *OF_MANY)}
+        verbs = {**LightningCLI.subcommands(), **own}
         return {self.verb: verbs[self.verb] | DECIDED_HERE}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -140,6 +144,9 @@ class EmojiCLI(LightningCLI):
         """Find the checkpoint that is meant; only `fit` logs curves."""
         config = self.config[self.subcommand]
         check_devices(config.trainer.accelerator, config.trainer.devices)
+        if self.subcommand in OF_MANY:
+            config.trainer.logger = False
+            return
         if self.subcommand == "fit":
             self.folder = Path(config.trainer.default_root_dir)
         ckpt_path = config.ckpt_path or (None if self.subcommand == "fit" else "best")
@@ -153,7 +160,7 @@ class EmojiCLI(LightningCLI):
         """Let a model that goes on from a checkpoint take its shape from there: what it started from may be gone."""
         config = self.config[self.subcommand]
         named = config.model.init_from
-        config.model.init_from = named and (config.ckpt_path or named)
+        config.model.init_from = named and (config.get("ckpt_path") or named)
         super().instantiate_classes()
         config.model.init_from = named
 

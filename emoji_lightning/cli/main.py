@@ -44,6 +44,8 @@ LIGHTNING_VERBS = {
     "validate": "evaluate a run's checkpoint on dev",
     "test": "evaluate a run's checkpoint on test",
     "predict": "label the utterances of a manifest with a run's checkpoint",
+    "crossval": "folds x seeds trained at once -> numbers with intervals, out-of-fold predictions, suspicious labels",
+    "sweep": "look for the options of the model that do best over folds, several settings trained at once; resumes",
     "export": "run -> best_classifier.pt, label2id.json, summary.json",
 }
 USAGE_ERROR = 2

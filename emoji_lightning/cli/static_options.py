@@ -49,6 +49,8 @@ GROUPS = (
     Source("early_stopping.", "lightning", "pytorch/callbacks/early_stopping.py", "EarlyStopping"),
     Source("evaluation.", "emoji_lightning", "cli/evaluated_run.py", "EvaluationOptions"),
 )
+OWN = ("export", "crossval", "sweep")
+"""Verbs of `EmojiTrainer`."""
 NO_OPTIONS = (
     "model",
     "train_dataloaders",
@@ -81,7 +83,7 @@ def options_of(verb: str, defaults: Mapping[str, Any] | None = None) -> list[Opt
     """
     in_lightning = Source("", "lightning", "pytorch/trainer/trainer.py", "Trainer", verb, NO_OPTIONS)
     own = Source("", "emoji_lightning", "cli/trainer.py", "EmojiTrainer", verb, NO_OPTIONS)
-    sources = [own if verb == "export" else in_lightning, *GROUPS]
+    sources = [own if verb in OWN else in_lightning, *GROUPS]
     options = [*COMMON, *(option for source in sources for option in _read(source))]
     return [
         _with_defaults(_ckpt_path(verb) if option.name == "ckpt_path" else option, defaults or {}) for option in options

@@ -1,4 +1,4 @@
-"""Lightning's Trainer with the verb `export`."""
+"""Lightning's Trainer with the verbs `export`, `crossval` and `sweep`."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -9,9 +9,15 @@ from lightning.pytorch.loops.loop import _Loop
 from emoji_lightning.bundle.export import Exported, export_bundle
 from emoji_lightning.checkpoint.content import load_content
 from emoji_lightning.checkpoint.stored_head import read_head
+from emoji_lightning.cli import stacked_tables
 from emoji_lightning.data.datamodule import EmojiDataModule
 from emoji_lightning.errors import CheckpointError
 from emoji_lightning.model.classifier import EmojiClassifier
+from emoji_lightning.stacking.crossval import check_stackable, crossvalidate, list_seeds
+from emoji_lightning.stacking.folding import find_folds
+from emoji_lightning.stacking.recipe import Recipe
+from emoji_lightning.stacking.result import CHOSEN, demand_room, to_overlay, write_crossval, write_overlay
+from emoji_lightning.stacking.sweep import Wanted, best_options, default_storage, open_study, prepare_sweep, run_sweep
 
 EXPECTED = (
     "expected a .ckpt that `emoji-lightning fit` wrote (an exported head cannot be resumed; start from it by "
@@ -20,7 +26,7 @@ EXPECTED = (
 
 
 class EmojiTrainer(pl.Trainer):
-    """A Trainer that can also export what it trained."""
+    """A Trainer that can also export what it trained, and train many heads at once."""
 
     exported: Exported
 
@@ -76,6 +82,77 @@ class EmojiTrainer(pl.Trainer):
             like=None if like is None else read_head(like),
             safetensors=format == "safetensors",
         )
+
+    def crossval(
+        self,
+        model: EmojiClassifier,
+        datamodule: EmojiDataModule,
+        folds: int | None = None,
+        seeds: int = 5,
+        output_dir: str = "runs/crossval",
+    ) -> None:
+        """Train a head for each fold and seed, all at once, and judge each on the fold that it has not seen.
+
+        Args:
+            model: Has the options of every head.
+            datamodule: Gives the corpus.
+            folds: Number of folds, which no value of --data.group is torn by: each is test once, the next one dev, the
+                others train. 5, or those of the manifest's column `fold`.
+            seeds: Heads for each fold; their seeds count up from --seed_everything.
+            output_dir: Folder for crossval.json, oof.parquet, suspicious.csv and chosen.yaml.
+
+        Raises:
+            ConfigError: The folder holds an earlier result, or an option is given that only `fit` knows.
+        """
+        demand_room(Path(output_dir))
+        options, recipe = check_stackable(model, datamodule), Recipe.of(self)
+        folding = find_folds(datamodule, folds)
+        found = crossvalidate(
+            datamodule, folding, recipe, [options], seeds=list_seeds(seeds), report=stacked_tables.print_head
+        )[0]
+        overlay = to_overlay(options, datamodule, max_epochs=recipe.max_epochs)
+        suspicions = write_crossval(found, Path(output_dir), overlay)
+        stacked_tables.print_crossval(found, Path(output_dir), len(suspicions))
+
+    def sweep(
+        self,
+        model: EmojiClassifier,
+        datamodule: EmojiDataModule,
+        trials: int = 20,
+        space: list[str] | str | None = None,
+        folds: int | None = None,
+        seeds: int = 1,
+        storage: str | None = None,
+        output_dir: str = "runs/sweep",
+    ) -> None:
+        """Look for the options of the model that do best on dev, over folds, several settings trained at once.
+
+        Args:
+            model: Has the options that are not looked for.
+            datamodule: Gives the corpus.
+            trials: Settings in the whole study; one that was killed goes on with those that are missing.
+            space: What is tried, model.NAME=LOW:HIGH or model.NAME=LOW:HIGH:log, several with commas between them. By
+                default model.lr=3e-5:3e-3:log,model.weight_decay=0.1:30:log,model.dropout=0:0.6.
+            folds: Folds as in crossval; a setting's score is the mean over their dev, and no test is looked at.
+            seeds: Heads for each setting and fold; their seeds count up from --seed_everything.
+            storage: Database URL of the Optuna study; sqlite in output_dir if it is not given.
+            output_dir: Folder for chosen.yaml, and for study.db.
+
+        Raises:
+            ConfigError: Optuna is not installed, the study there is another, or an option is given that only `fit`
+                knows.
+        """
+        options, recipe = check_stackable(model, datamodule), Recipe.of(self)
+        asked, judge = prepare_sweep(
+            datamodule, options, recipe, Wanted(trials, space, folds, seeds), report=stacked_tables.print_head
+        )
+        folder = Path(output_dir)
+        study = open_study(storage or default_storage(folder), asked)
+        run_sweep(study, asked, judge)
+        overlay = to_overlay(best_options(study, asked), datamodule, max_epochs=recipe.max_epochs)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_overlay(folder / CHOSEN, overlay)
+        stacked_tables.print_sweep(study, asked, folder)
 
 
 def read_checkpoint(file: str) -> dict[str, Any]:

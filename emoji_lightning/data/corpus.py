@@ -114,7 +114,7 @@ def read_corpus(
     label_map: str | None = None,
     columns: Mapping[str, str] | None = None,
     missing: Literal["error", "drop"] = "error",
-    split: SplitOptions,
+    split: SplitOptions | None,
     fold: int | None = None,
     memory_bytes: int | None = None,
 ) -> Corpus:
@@ -128,7 +128,8 @@ def read_corpus(
         label_map: YAML or JSON that maps the manifest's labels to others.
         columns: Our column name -> the manifest's.
         missing: Whether utterances without an embedding are an error or dropped.
-        split: How to split a manifest that has neither a `split` column nor a fold to test on.
+        split: How to split a manifest that has neither a `split` column nor a fold to test on; None leaves all
+            utterances out of every split.
         fold: Fold of the column `fold` that is test; the next one is dev, the others are train.
         memory_bytes: Embeddings above this size stay in the store; all are read if it is not given.
 
@@ -143,14 +144,17 @@ def read_corpus(
         manifest = manifest.map_labels(LabelMap.from_file(label_map))
     store = EmbeddingStore.open(Path(store_path))
     manifest, embeddings = _join(manifest, store, missing=missing, memory_bytes=memory_bytes)
-    if isinstance(embeddings, StoredEmbeddings) and NEAR in split.columns and not manifest.has("split"):
+    if isinstance(embeddings, StoredEmbeddings) and split and NEAR in split.columns and not manifest.has("split"):
         raise ConfigError(
             f"--data.group {NEAR} compares all embeddings, which are more than --data.memory_gib; write the splits "
             f"with `emoji-lightning split --group {NEAR}` before"
         )
     label_set = choose_labels(manifest, labels)
     codes = manifest.encode_labels(label_set) if manifest.has("label") else np.full(len(manifest), UNLABELLED)
-    splits = _splits(manifest, codes, label_set, split, store) if fold is None else _splits_of_fold(manifest, fold)
+    if split is None:
+        splits = np.full(len(manifest), "", dtype="<U5")
+    else:
+        splits = _splits(manifest, codes, label_set, split, store) if fold is None else _splits_of_fold(manifest, fold)
     return Corpus(
         name=Path(manifest_path).name,
         embeddings=embeddings,
@@ -201,7 +205,7 @@ def _splits(
     if not manifest.has("label"):
         return np.full(len(manifest), "", dtype="<U5")
     if manifest.has("fold"):
-        first = min((each for each in _read_folds(manifest) if each is not None), default=0)
+        first = min((each for each in read_folds(manifest) if each is not None), default=0)
         raise SplitError(
             f"{manifest.source.name} has a column 'fold' and none 'split'; say which fold is test: --data.fold {first}"
         )
@@ -218,20 +222,26 @@ def _splits(
 
 
 def _splits_of_fold(manifest: Manifest, fold: int) -> NDArray[np.str_]:
-    folds = _read_folds(manifest)
+    folds = read_folds(manifest)
     known = sorted({each for each in folds if each is not None})
     if fold not in known or len(known) < 3:
         raise SplitError(
             f"--data.fold is {fold}, the folds of {manifest.source.name} are {known}; expected one of them, and 3 or "
             "more: one is test, the next one dev, the others train"
         )
+    return splits_of_folds(folds, fold)
+
+
+def splits_of_folds(folds: Sequence[int | None], fold: int) -> NDArray[np.str_]:
+    """Return the split of each row (N,) when a fold is test: the next one is dev, the others train, None is in none."""
+    known = sorted({each for each in folds if each is not None})
     following = known[(known.index(fold) + 1) % len(known)]
     meaning: dict[int | None, str] = {None: "", **dict.fromkeys(known, "train")}
     meaning |= {fold: "test", following: "dev"}
     return np.array([meaning[each] for each in folds], dtype="<U5")
 
 
-def _read_folds(manifest: Manifest) -> list[int | None]:
+def read_folds(manifest: Manifest) -> list[int | None]:
     """Return the fold of each row, None where it has none; `2.0`, as pandas writes numbers with gaps, is 2."""
     manifest.require("fold")
     folds: list[int | None] = []

@@ -1,12 +1,15 @@
 """The LightningDataModule: cached embeddings joined to labels, in balanced splits."""
 
+import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Literal
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from emoji_lightning.data.balance import check_balance, class_weights
@@ -62,6 +65,9 @@ class EmojiDataModule(pl.LightningDataModule):
         resident: Whether the embeddings of a split stay on a GPU, if they fit into half of its free memory; batches are
             then cut there.
     """
+
+    divides = True
+    """Whether a manifest that has no splits is given some; cross-validation makes its own."""
 
     def __init__(
         self,
@@ -150,7 +156,7 @@ class EmojiDataModule(pl.LightningDataModule):
             labels=labels,
             label_map=self.label_map,
             missing=self.missing,
-            split=self.split,
+            split=self.split if self.divides else None,
             fold=fold,
             memory_bytes=self.memory_bytes,
         )
@@ -255,6 +261,12 @@ class EmojiDataModule(pl.LightningDataModule):
         if self.corpus.is_streamed and len(rows) > NUM_SAMPLED:
             rows = np.sort(np.random.default_rng(0).choice(rows, NUM_SAMPLED, replace=False))
         return torch.from_numpy(self.corpus.embeddings[rows]), torch.from_numpy(self.corpus.labels[rows])
+
+    def with_splits(self, splits: NDArray[np.str_]) -> "EmojiDataModule":
+        """Return a datamodule of the same corpus, which is in memory once, in other splits (N,)."""
+        other = copy.copy(self)
+        other.corpus = replace(self.corpus, splits=splits)
+        return other
 
     def embeddings(self, split: str) -> torch.Tensor:
         """Return the embeddings (M, D) float32 of a split."""

@@ -24,7 +24,7 @@ class Batch(NamedTuple):
 
 
 class EmbeddingDataset(Dataset[Batch]):
-    """Utterances of one split, held as three tensors.
+    """Utterances of one split, as rows of the corpus: many splits of one corpus hold its embeddings once.
 
     The loader asks `__getitems__` for a whole batch: one index operation instead of one per utterance and a collation,
     which made the loader 3-4 times cheaper.
@@ -36,9 +36,8 @@ class EmbeddingDataset(Dataset[Batch]):
     """
 
     def __init__(self, embeddings: torch.Tensor, labels: torch.Tensor, rows: torch.Tensor) -> None:
-        self.embeddings = embeddings[rows]
-        self.labels = labels[rows]
-        self.rows = rows
+        self.embeddings, self.places = embeddings, rows
+        self.labels, self.rows = labels[rows], rows
 
     @classmethod
     def of(
@@ -48,20 +47,20 @@ class EmbeddingDataset(Dataset[Batch]):
         return cls(torch.from_numpy(embeddings), torch.from_numpy(labels), torch.from_numpy(rows))
 
     def to(self, device: torch.device) -> "EmbeddingDataset":
-        """Move the three tensors to a device, where batches are then cut: only their indices are copied there."""
-        self.embeddings, self.labels, self.rows = (
-            tensor.to(device) for tensor in (self.embeddings, self.labels, self.rows)
-        )
+        """Move this split to a device, where batches are then cut: only their indices are copied there."""
+        self.embeddings = self.embeddings[self.places].to(device)
+        self.places = torch.arange(len(self.places), device=device)
+        self.labels, self.rows = self.labels.to(device), self.rows.to(device)
         return self
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, index: int) -> Batch:
-        return Batch(self.embeddings[index], self.labels[index], self.rows[index])
+        return Batch(self.embeddings[self.places[index]], self.labels[index], self.rows[index])
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         """Return the batch (B, D), (B,), (B,) of these indices; one below 0 stands for nothing and is left out."""
         chosen = torch.as_tensor(indices, dtype=torch.int64)
         chosen = chosen[chosen >= 0].to(self.rows.device)
-        return Batch(self.embeddings[chosen], self.labels[chosen], self.rows[chosen])
+        return Batch(self.embeddings[self.places[chosen]], self.labels[chosen], self.rows[chosen])

@@ -122,7 +122,7 @@ def resident_device(trainer: pl.Trainer | None, dataset: EmbeddingDataset) -> to
     if device is None or device.type != "cuda":
         return None
     free, _ = torch.cuda.mem_get_info(device)
-    return device if dataset.embeddings.nbytes <= RESIDENT_SHARE * free else None
+    return device if len(dataset) * dataset.embeddings[0].nbytes <= RESIDENT_SHARE * free else None
 
 
 def _as_is(batch: Any) -> Any:

@@ -1,6 +1,7 @@
 """The LightningModule: steps, monitored metrics, optimiser."""
 
 import os
+from collections.abc import Iterable
 from typing import Any, Literal, Protocol
 
 import lightning.pytorch as pl
@@ -8,7 +9,7 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
-from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+from torchmetrics.classification import MulticlassAccuracy
 
 from emoji_lightning.checkpoint.architecture import plain
 from emoji_lightning.checkpoint.stored_head import StoredHead, read_head
@@ -18,6 +19,8 @@ from emoji_lightning.model.finetuning import FineTuning, FineTuningOptions
 from emoji_lightning.model.head import Head
 from emoji_lightning.model.learner import Learner, learns_beside_discriminant, put_back, take_out
 from emoji_lightning.model.losses import EpochLoss, MeanLoss
+from emoji_lightning.model.macro_f1 import MacroF1
+from emoji_lightning.model.noise import Noise, draw_noise, pass_through
 from emoji_lightning.model.processes import Share
 from emoji_lightning.model.resuming import RandomStates, check_resumed
 from emoji_lightning.model.schedule import parameter_groups, warmup_and_half_cosine
@@ -39,14 +42,6 @@ class LabelledBatch(Protocol):
     def label(self) -> Tensor: ...  # noqa: D102
     @property
     def row(self) -> Tensor: ...  # noqa: D102
-
-
-class MacroF1(MulticlassF1Score):
-    """Mean F1 over all labels, absent ones as 0: torchmetrics' own macro average leaves those out."""
-
-    def compute(self) -> Tensor:
-        """Return a scalar."""
-        return super().compute().mean()
 
 
 class EmojiClassifier(pl.LightningModule):
@@ -181,19 +176,44 @@ class EmojiClassifier(pl.LightningModule):
             frequencies = datamodule.balance == "none"
             self.learner.begin(self.head.standardizer(embeddings), labels, frequencies=frequencies)
 
+    def draw(self, num_utterances: int, generator: torch.Generator | None = None) -> Noise:
+        """Return what is random in a step on B utterances, on the model's device."""
+        input_dim = self.head.architecture.input_dim if self.input_noise else 0
+        return draw_noise(self.learning, num_utterances, self.device, generator, input_dim=input_dim)
+
+    def loss_of(self, embeddings: Tensor, labels: Tensor, noise: Noise) -> Tensor:
+        """Return the loss of a step from scratch, a scalar: a pure function, for many heads at once by `torch.func`.
+
+        Args:
+            embeddings: (B, D) float32.
+            labels: (B,) int64.
+            noise: What `draw` returned for B utterances.
+        """
+        return self._cross_entropy(self.logits_of(embeddings, noise), labels)
+
+    def logits_of(self, embeddings: Tensor, noise: Noise) -> Tensor:
+        """Return the logits (B, K) of a step from scratch: those of what is optimised, with noise."""
+        standardized = self.head.standardizer(embeddings)
+        if isinstance(noise.input, Tensor):
+            standardized = standardized + self.input_noise * noise.input
+        logits = pass_through(self.learning, standardized, noise.dropout)
+        return logits if self.learner is None else logits + self.learner.log_frequencies
+
+    def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+        loss: Tensor = self.loss(logits, labels)
+        if self.class_weights is None:
+            return loss
+        # Divided by the number of utterances, not by the batch's own sum of weights as PyTorch's weighted mean is:
+        # with that, two processes would not make the step of one with twice the batch.
+        return (self.class_weights[labels] * loss).mean()
+
     def training_step(self, batch: LabelledBatch, batch_idx: int) -> Tensor:
         """Return the mean cross-entropy of a batch, each utterance's times its label's weight, a scalar."""
-        standardized = self.head.standardizer(batch.embedding)
-        if self.input_noise:
-            standardized = standardized + self.input_noise * torch.randn_like(standardized)
-        logits = self.learning(standardized)
-        if self.learner is not None:
-            logits = logits + self.learner.log_frequencies
-        loss: Tensor = self.loss(logits, batch.label)
-        if self.class_weights is not None:
-            # Divided by the number of utterances, not by the batch's own sum of weights as PyTorch's weighted mean is:
-            # with that, two processes would not make the step of one with twice the batch.
-            loss = (self.class_weights[batch.label] * loss).mean()
+        if self.finetuning is None:
+            logits = self.logits_of(batch.embedding, self.draw(len(batch.label)))
+        else:
+            logits = self(batch.embedding)
+        loss = self._cross_entropy(logits, batch.label)
         share = Share.of(len(batch.label), logits.device)
         if self.finetuning is None:
             loss = share.scale(loss, logits)
@@ -203,9 +223,9 @@ class EmojiClassifier(pl.LightningModule):
         return loss
 
     @property
-    def learning(self) -> nn.Module:
+    def learning(self) -> nn.Sequential:
         """What is optimised: standardised embeddings (B, D) in, logits (B, K) out."""
-        return self.head.net if self.learner is None else self.learner
+        return self.head.net if self.learner is None else self.learner.net
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Pull a fine-tuned head back to its start."""
@@ -237,6 +257,26 @@ class EmojiClassifier(pl.LightningModule):
     def validation_step(self, batch: LabelledBatch, batch_idx: int) -> dict[str, Tensor]:
         """Score a batch of dev."""
         return self._evaluate(batch, self.dev_metrics, self.dev_loss)
+
+    @torch.no_grad()
+    def score_dev(self, batches: Iterable[LabelledBatch]) -> dict[str, float]:
+        """Return what `fit` logs after an epoch, without a trainer: `dev/loss`, `dev/macro_f1`, `dev/accuracy`.
+
+        Args:
+            batches: All of dev.
+        """
+        self.eval()
+        self.assemble()
+        losses, num = torch.zeros((), device=self.device), 0
+        for batch in batches:
+            logits = self(batch.embedding)
+            losses += nn.functional.cross_entropy(logits, batch.label) * len(batch.label)
+            num += len(batch.label)
+            self.dev_metrics.update(logits, batch.label)
+        numbers = {name: float(value) for name, value in self.dev_metrics.compute().items()}
+        self.dev_metrics.reset()
+        self.train()
+        return {"dev/loss": float(losses / num), **numbers}
 
     def test_step(self, batch: LabelledBatch, batch_idx: int) -> dict[str, Tensor]:
         """Score a batch of test."""

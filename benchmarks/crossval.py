@@ -1,0 +1,81 @@
+"""Time `crossval` (5 folds x 5 seeds of the demo corpus) against as many `fit`s, one after another.
+
+Both are whole processes as a user starts them, in one run on one machine: a fit before, between and after the stacked
+one, so that what else the machine does falls on both sides. By default 3 fits are timed and their mean is scaled to 25;
+`--fits 25` times all. Fits train on the corpus with a column `fold`, written once to a temporary folder, as does
+`crossval`; both print their epochs, and fold and seed of the fits are spread over those of `crossval`.
+
+    python benchmarks/crossval.py [--fits 3] [--epochs 20] [--accelerator cpu]
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from emoji_lightning.data.corpus import demo_corpus
+from emoji_lightning.embedding.spec import EmbeddingSpec
+from emoji_lightning.embedding.store import EmbeddingStore
+from emoji_lightning.splits.folds import make_folds
+
+FOLDS, SEEDS = 5, 5
+TRAIN = str(Path(__file__).parents[1] / "train.py")
+
+
+def write_demo(folder: Path) -> list[str]:
+    """Write the demo corpus as a manifest with a column `fold` and a store; return the options that name it."""
+    corpus = demo_corpus()
+    assert isinstance(corpus.embeddings, np.ndarray)
+    names, ids = list(corpus.label_set), list(corpus.ids)
+    folds = make_folds(corpus.labels, ids, num_folds=FOLDS, label_names=names).fold
+    store = EmbeddingStore.open_or_create(folder / "store", EmbeddingSpec(encoder="made", dim=768))
+    store.append(ids, corpus.embeddings, [1.0] * len(ids), ids=ids)
+    rows = zip(ids, corpus.labels, folds, strict=True)
+    lines = [f"{name},{names[label]},{fold}" for name, label, fold in rows]
+    (folder / "labels.csv").write_text("\n".join(["id,label,fold", *lines]), encoding="utf-8")
+    return ["--data.manifest", str(folder / "labels.csv"), "--data.store", str(folder / "store")]
+
+
+def time_process(words: list[str]) -> float:
+    """Return the seconds that a process of the program takes."""
+    start = time.perf_counter()
+    finished = subprocess.run([sys.executable, TRAIN, *words], capture_output=True, text=True, check=False)
+    if finished.returncode:
+        sys.exit(f"{words[0]} failed:\n{finished.stderr[-3000:]}")
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--fits", type=int, default=3, help="how many fits are timed, from 1 to 25")
+    parser.add_argument("--epochs", type=int, default=20, help="epochs at most")
+    parser.add_argument("--accelerator", default="cpu", help="cpu or gpu")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        common = write_demo(folder)
+        common += ["--trainer.max_epochs", str(options.epochs), "--trainer.accelerator", options.accelerator]
+        pairs = [(place % FOLDS, place // FOLDS) for place in range(FOLDS * SEEDS)]
+        chosen = [pairs[place] for place in np.linspace(0, len(pairs) - 1, options.fits).astype(int)]
+        fits: list[float] = []
+        stacked = 0.0
+        for number, (fold, seed) in enumerate(chosen):
+            words = ["--data.fold", str(fold), "--seed_everything", str(seed)]
+            words += ["--trainer.default_root_dir", str(folder / f"fit-{fold}-{seed}")]
+            fits.append(time_process(["fit", *common, *words]))
+            print(f"fit, fold {fold}, seed {seed}: {fits[-1]:.1f} s", flush=True)
+            if number == len(chosen) // 2 or len(chosen) == 1:
+                words = ["--seeds", str(SEEDS), "--output_dir", str(folder / "crossval")]
+                stacked = time_process(["crossval", *common, *words])
+                print(f"crossval, {len(pairs)} heads: {stacked:.1f} s", flush=True)
+        alone = float(np.mean(fits)) * len(pairs)
+        how = "timed" if options.fits == len(pairs) else f"{options.fits} timed and scaled"
+        print(f"{len(pairs)} fits ({how}): {alone:.1f} s; ratio {stacked / alone:.3f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""A head among many ends as one that is trained alone with `fit` and the same seed."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from stacked_corpus import data_options, write_folds
+
+from emoji_lightning.cli import main
+from emoji_lightning.cli.lightning import EmojiCLI
+from emoji_lightning.data.corpus import read_folds, splits_of_folds
+from emoji_lightning.data.datamodule import EmojiDataModule
+from emoji_lightning.stacking.head_run import HeadRun, HeadSpec, options_of
+from emoji_lightning.stacking.recipe import Recipe
+from emoji_lightning.stacking.training import train_in_stack, train_in_threads
+
+FEW = ["--data.batch_size", "16", "--model.hidden_dim", "24", "--model.lr", "0.003", "--trainer.max_epochs", "8"]
+FEW += ["--early_stopping.patience", "2", "--trainer.enable_progress_bar", "false"]
+SEEDS = (0, 7)
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    return [*data_options(write_folds(tmp_path_factory.mktemp("folds"))), *FEW]
+
+
+@pytest.fixture(scope="module")
+def fitted(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[int, int], dict[str, Any]]:
+    """The best checkpoint of a `fit` for each fold and seed."""
+    folder, found = tmp_path_factory.mktemp("fits"), {}
+    for fold in range(3):
+        for seed in SEEDS:
+            run = folder / f"{fold}-{seed}"
+            where = ["--seed_everything", str(seed), "--trainer.default_root_dir", str(run)]
+            main(["fit", *words, "--data.fold", str(fold), "--data.balance", "weights", *where])
+            found[fold, seed] = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
+    return found
+
+
+def make_runs(words: Sequence[str], tmp_path: Path) -> list[HeadRun]:
+    class Parsed(EmojiCLI):
+        def _run_subcommand(self, subcommand: str) -> None: ...
+
+    made = Parsed(["fit", *words, "--data.fold", "0", "--data.balance", "weights"], tmp_path)
+    recipe = Recipe.of(made.trainer)
+    data: EmojiDataModule = made.datamodule
+    assert data.corpus.manifest is not None
+    folds = read_folds(data.corpus.manifest)
+    embeddings = torch.from_numpy(data.corpus.embeddings)
+    runs = []
+    for fold in range(3):
+        own = data.with_splits(splits_of_folds(folds, fold))
+        options = options_of(made.model) | {"class_weights": own.class_weights}
+        runs += [HeadRun(HeadSpec(fold, seed, options), own, recipe, embeddings) for seed in SEEDS]
+    return runs
+
+
+@pytest.mark.parametrize("train", [train_in_threads, train_in_stack], ids=["threads", "stack"])
+def test_each_head_is_the_one_that_fit_trains_alone(
+    train: Callable[..., None], words: list[str], fitted: dict[tuple[int, int], dict[str, Any]], tmp_path: Path
+) -> None:
+    runs, ended = make_runs(words, tmp_path), []
+    torch.manual_seed(99)
+    train(runs, ended.append)
+    assert sorted(map(id, ended)) == sorted(map(id, runs))
+    assert len({len(run.history) for run in runs}) > 1, "early stopping should end heads at different epochs"
+    for run in runs:
+        checkpoint = fitted[run.spec.fold, run.spec.seed]
+        score = checkpoint["callbacks"][next(name for name in checkpoint["callbacks"] if "ModelCheckpoint" in name)]
+        assert float(run.numbers["dev/macro_f1"]) == pytest.approx(float(score["best_model_score"]), abs=1e-4)
+        assert run.best_epoch == checkpoint["epoch"]
+        run.predict("test")
+        for name, tensor in checkpoint["state_dict"].items():
+            torch.testing.assert_close(run.model.state_dict()[name], tensor, atol=1e-4, rtol=0)
