@@ -9,7 +9,6 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
-from torchmetrics.classification import MulticlassAccuracy
 
 from emoji_lightning.checkpoint.architecture import plain
 from emoji_lightning.checkpoint.stored_head import StoredHead, read_head
@@ -19,7 +18,7 @@ from emoji_lightning.model.finetuning import FineTuning, FineTuningOptions
 from emoji_lightning.model.head import Head
 from emoji_lightning.model.learner import Learner, learns_beside_discriminant, put_back, take_out
 from emoji_lightning.model.losses import EpochLoss, MeanLoss
-from emoji_lightning.model.macro_f1 import MacroF1
+from emoji_lightning.model.metrics import make_metrics
 from emoji_lightning.model.noise import Noise, draw_noise, pass_through
 from emoji_lightning.model.processes import Share
 from emoji_lightning.model.resuming import RandomStates, check_resumed
@@ -48,7 +47,7 @@ class EmojiClassifier(pl.LightningModule):
     """Embedding in, logits out: standardisation fitted on train, then the MLP head.
 
     The learning rate rises over the warm-up steps and falls along a half cosine to zero at the last step (Loshchilov
-    and Hutter, 2017). `dev/macro_f1` chooses the checkpoint.
+    and Hutter, 2017).
 
     Args:
         labels: Labels in the order of their ids; taken from the data.
@@ -141,16 +140,9 @@ class EmojiClassifier(pl.LightningModule):
         # Not in the state dict: the data gives them anew, and a checkpoint fits a model with or without them.
         weights = None if class_weights is None else torch.tensor(class_weights)
         self.register_buffer("class_weights", weights, persistent=False)
-        metrics = MetricCollection(
-            {
-                "macro_f1": MacroF1(len(labels), average="none"),
-                "accuracy": MulticlassAccuracy(len(labels), average="micro"),
-            }
-        )
         self._epoch_loss = EpochLoss()
         self.dev_loss, self.test_loss = MeanLoss(), MeanLoss()
-        self.dev_metrics = metrics.clone(prefix="dev/")
-        self.test_metrics = metrics.clone(prefix="test/")
+        self.dev_metrics, self.test_metrics = (make_metrics(len(labels), prefix) for prefix in ("dev/", "test/"))
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """Return logits (B, K) of raw embeddings (B, D)."""

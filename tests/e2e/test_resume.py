@@ -78,7 +78,7 @@ def states(run: Path, name: str) -> dict[str, torch.Tensor]:
     content = torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True)
     moments = content["optimizer_states"][0]["state"]
     flat = {f"{number}.{key}": value for number, each in moments.items() for key, value in each.items()}
-    return content["state_dict"] | flat | {"epoch": torch.tensor(content["epoch"])}
+    return content["state_dict"] | content.get("optimized", {}) | flat | {"epoch": torch.tensor(content["epoch"])}
 
 
 def demand_equal(one: Path, other: Path) -> None:
@@ -148,6 +148,7 @@ main({["fit", *words, *root(tmp_path / "killed")]!r})
 
 def test_the_last_checkpoint_is_of_the_last_epoch_and_not_of_the_best(data: list[str], tmp_path: Path) -> None:
     words = [*data, "--data.batch_size", "90", "--model.hidden_dim", "8", "--model.lr", "1e-9"]
+    words += ["--checkpoint.monitor", "dev/macro_f1"]
     main(["fit", *words, "--trainer.max_epochs", "3", *root(tmp_path)])
     assert [int(states(tmp_path, name)["epoch"]) for name in ("best", "last")] == [0, 2]
 

@@ -16,7 +16,8 @@ from emoji_lightning.cli import main
 
 EPOCHS, STEPS = 4, 6
 """81 utterances: five steps of 16 and one of a single utterance, which leaves all processes but one empty-handed."""
-FIT = ["--model.dropout", "0", "--model.lr", "0.003", "--trainer.max_epochs", str(EPOCHS), *RECORD_STEPS, *RECORD]
+FIT = ["--model.dropout", "0", "--model.input_noise", "0", "--model.lr", "0.003"]
+FIT += ["--trainer.max_epochs", str(EPOCHS), *RECORD_STEPS, *RECORD]
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +109,8 @@ def test_several_processes_train_and_evaluate_as_one(kind: str, num: int, data: 
 def test_a_signal_to_one_of_two_processes_stops_both_and_they_go_on_bit_for_bit(
     rank: int, data: list[str], tmp_path: Path
 ) -> None:
-    words = [*data, *FIT, "--model.dropout", "0.2", "--trainer.max_epochs", "3", "--data.batch_size", "8"]
+    words = [*data, *FIT, "--model.dropout", "0.2", "--model.input_noise", "1", "--trainer.max_epochs", "3"]
+    words += ["--data.batch_size", "8"]
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     assert run_in_processes(2, ["fit", *words, *root(whole)]) == [0, 0]
     stop = send(signal.SIGTERM, 8, rank)

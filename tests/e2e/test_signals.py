@@ -19,6 +19,7 @@ Fails = Callable[..., str]
 REPOSITORY = Path(__file__).parents[2]
 STEPS, EPOCHS = 6, 3
 """90 utterances in batches of 16: five full ones and one of 10 in each epoch."""
+PARTS = ("state_dict", "optimized", "optimizer_states", "lr_schedulers", "epoch", "global_step", "epoch_loss")
 OPTIONS = {
     "plain": ["--model.hidden_dim", "32"],
     "balanced": ["--model.hidden_dim", "32", "--data.balance", "sampler"],
@@ -92,8 +93,8 @@ def differing(one: object, other: object, place: str = "") -> list[str]:
 def demand_equal(whole: Path, stopped: Path, names: tuple[str, ...] = ("best", "last")) -> None:
     for name in names:
         ours, theirs = content(whole, name), content(stopped, name)
-        for part in ("state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_step", "epoch_loss"):
-            assert differing(ours[part], theirs[part], part) == []
+        for part in PARTS:
+            assert differing(ours.get(part), theirs.get(part), part) == []
         assert differing(callbacks(ours), callbacks(theirs)) == []
     assert (whole / "logged.jsonl").read_text() == (stopped / "logged.jsonl").read_text()
     assert len((whole / "logged.jsonl").read_text().splitlines()) == EPOCHS
