@@ -6,7 +6,8 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, ModelSummary, ProgressBar
+from lightning.pytorch.cli import SaveConfigCallback
 
 from emoji_lightning.errors import ConfigError
 
@@ -26,6 +27,10 @@ FIXED = {
     "max_time": None,
 }
 """Options of the trainer that act on a run of `fit`, and the one value that many heads at once are trained with."""
+
+
+KNOWN_CALLBACKS = (EarlyStopping, ModelCheckpoint, ProgressBar, ModelSummary, SaveConfigCallback)
+"""Callbacks that change nothing in a training, or that `Recipe` stands for."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,11 @@ class Recipe:
                 raise ConfigError(
                     f"--trainer.{option} is {found}; many heads at once are trained with {expected} only; leave it out"
                 )
+        if told.min_epochs not in (None, 0, 1):
+            raise ConfigError(f"--trainer.min_epochs is {told.min_epochs}; many heads at once know none; leave it out")
+        strange = [type(each).__name__ for each in told.callbacks if not isinstance(each, KNOWN_CALLBACKS)]
+        if strange:
+            raise ConfigError(f"--trainer.callbacks has {strange[0]}; many heads at once call none; leave it out")
         if told.max_epochs is None or told.max_epochs < 1:
             raise ConfigError(f"--trainer.max_epochs is {told.max_epochs}; expected at least 1 epoch")
         checkpoint, early = told.checkpoint_callback, told.early_stopping_callback
