@@ -1,6 +1,7 @@
 """What the options of a trainer say about the training of many heads."""
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,12 +82,17 @@ class Recipe:
                 raise ConfigError(f"--{option}.monitor is {number}; many heads at once know {', '.join(MONITORED)}")
         return cls(told.max_epochs, monitor, mode, early, told.strategy.root_device)
 
+    def score(self, numbers: Mapping[str, float]) -> torch.Tensor:
+        """Return what an epoch is judged by, float32; NaN is the worst there is, as for `ModelCheckpoint`."""
+        if self.monitor is None:
+            return torch.zeros(())
+        found = torch.tensor(numbers[self.monitor])
+        return torch.tensor(-torch.inf if self.mode == "max" else torch.inf) if found.isnan() else found
+
     def is_better(self, score: torch.Tensor, best: torch.Tensor | None) -> bool:
         """Tell whether an epoch takes the place of the best one before, as `ModelCheckpoint` does."""
         if best is None or self.monitor is None:
             return True
-        worst = torch.tensor(-torch.inf if self.mode == "max" else torch.inf)
-        score = worst if score.isnan() else score
         return bool(score > best if self.mode == "max" else score < best)
 
     def watcher(self) -> EarlyStopping | None:
