@@ -139,7 +139,7 @@ class HeadRun:
             batches = iter(self.dev)
         numbers = self.model.score_dev(self.fetch(batches))
         self.history.append(numbers)
-        score = torch.tensor(numbers[self.recipe.monitor] if self.recipe.monitor else float(epoch))
+        score = self.recipe.score(numbers)
         if self.recipe.is_better(score, self.best_score):
             self.best_score, self.best_epoch, self.numbers = score, epoch, numbers
             self._best = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}

@@ -1,12 +1,14 @@
 """What the options of a trainer say about the training of many heads."""
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, ModelSummary, ProgressBar
+from lightning.pytorch.cli import SaveConfigCallback
 
 from emoji_lightning.errors import ConfigError
 
@@ -26,6 +28,10 @@ FIXED = {
     "max_time": None,
 }
 """Options of the trainer that act on a run of `fit`, and the one value that many heads at once are trained with."""
+
+
+KNOWN_CALLBACKS = (EarlyStopping, ModelCheckpoint, ProgressBar, ModelSummary, SaveConfigCallback)
+"""Callbacks that change nothing in a training, or that `Recipe` stands for."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,11 @@ class Recipe:
                 raise ConfigError(
                     f"--trainer.{option} is {found}; many heads at once are trained with {expected} only; leave it out"
                 )
+        if told.min_epochs not in (None, 0, 1):
+            raise ConfigError(f"--trainer.min_epochs is {told.min_epochs}; many heads at once know none; leave it out")
+        strange = [type(each).__name__ for each in told.callbacks if not isinstance(each, KNOWN_CALLBACKS)]
+        if strange:
+            raise ConfigError(f"--trainer.callbacks has {strange[0]}; many heads at once call none; leave it out")
         if told.max_epochs is None or told.max_epochs < 1:
             raise ConfigError(f"--trainer.max_epochs is {told.max_epochs}; expected at least 1 epoch")
         checkpoint, early = told.checkpoint_callback, told.early_stopping_callback
@@ -71,12 +82,17 @@ class Recipe:
                 raise ConfigError(f"--{option}.monitor is {number}; many heads at once know {', '.join(MONITORED)}")
         return cls(told.max_epochs, monitor, mode, early, told.strategy.root_device)
 
+    def score(self, numbers: Mapping[str, float]) -> torch.Tensor:
+        """Return what an epoch is judged by, float32; NaN is the worst there is, as for `ModelCheckpoint`."""
+        if self.monitor is None:
+            return torch.zeros(())
+        found = torch.tensor(numbers[self.monitor])
+        return torch.tensor(-torch.inf if self.mode == "max" else torch.inf) if found.isnan() else found
+
     def is_better(self, score: torch.Tensor, best: torch.Tensor | None) -> bool:
         """Tell whether an epoch takes the place of the best one before, as `ModelCheckpoint` does."""
         if best is None or self.monitor is None:
             return True
-        worst = torch.tensor(-torch.inf if self.mode == "max" else torch.inf)
-        score = worst if score.isnan() else score
         return bool(score > best if self.mode == "max" else score < best)
 
     def watcher(self) -> EarlyStopping | None:

@@ -91,6 +91,8 @@ def test_parts_of_options_and_groups_pass(word: str) -> None:
         (["--version"], 0),
         (["fit", "--help"], 0),
         (["export", "--help"], 0),
+        (["crossval", "--help"], 0),
+        (["sweep", "--help"], 0),
         (["embed", "--help"], 0),
         (["classify", "--help"], 0),
         (["fot"], 2),

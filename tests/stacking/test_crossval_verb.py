@@ -112,6 +112,8 @@ def test_made_folds_tear_no_group(tmp_path: Path) -> None:
         (["--data.group", "speaker"], "speaker 's4' in folds 0 and 1"),
         (["--trainer.accumulate_grad_batches", "2"], "--trainer.accumulate_grad_batches is 2"),
         (["--trainer.gradient_clip_val", "1"], "--trainer.gradient_clip_val is 1"),
+        (["--trainer.min_epochs", "3"], "--trainer.min_epochs is 3"),
+        (["--trainer.callbacks", "DeviceStatsMonitor"], "--trainer.callbacks has DeviceStatsMonitor"),
         (["--checkpoint.monitor", "train/loss"], "--checkpoint.monitor is train/loss"),
         (["--sedes", "2"], "crossval has no option --sedes; did you mean --seeds"),
     ],

@@ -39,11 +39,11 @@ def fitted(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> dict[t
     return found
 
 
-def make_runs(words: Sequence[str], tmp_path: Path) -> list[HeadRun]:
+def make_runs(words: Sequence[str], tmp_path: Path, balance: str = "weights") -> list[HeadRun]:
     class Parsed(EmojiCLI):
         def _run_subcommand(self, subcommand: str) -> None: ...
 
-    made = Parsed(["fit", *words, "--data.fold", "0", "--data.balance", "weights"], tmp_path)
+    made = Parsed(["fit", *words, "--data.fold", "0", "--data.balance", balance], tmp_path)
     recipe = Recipe.of(made.trainer)
     data: EmojiDataModule = made.datamodule
     assert data.corpus.manifest is not None
@@ -74,3 +74,32 @@ def test_each_head_is_the_one_that_fit_trains_alone(
         run.predict("test")
         for name, tensor in checkpoint["state_dict"].items():
             torch.testing.assert_close(run.model.state_dict()[name], tensor, atol=1e-4, rtol=0)
+
+
+def test_a_sampler_draws_as_in_fit(words: list[str], tmp_path: Path) -> None:
+    """It follows from the seed that Lightning notes and the epoch, not from the stream."""
+    run = make_runs(words, tmp_path, "sampler")[-1]
+    where = ["--data.fold", "2", "--seed_everything", "7", "--trainer.default_root_dir", str(tmp_path / "fit")]
+    main(["fit", *words, "--data.balance", "sampler", *where])
+    run.train()
+    run.predict("test")
+    checkpoint = torch.load(tmp_path / "fit" / "checkpoints" / "best.ckpt", weights_only=True)
+    assert run.best_epoch == checkpoint["epoch"]
+    for name, tensor in checkpoint["state_dict"].items():
+        torch.testing.assert_close(run.model.state_dict()[name], tensor, atol=1e-4, rtol=0)
+
+
+def test_the_first_epoch_with_a_number_is_better_than_one_with_none() -> None:
+    recipe = Recipe(3, "dev/loss", "min", None, torch.device("cpu"))
+    diverged = recipe.score({"dev/loss": float("nan")})
+    assert recipe.is_better(recipe.score({"dev/loss": 2.0}), diverged)
+    assert not recipe.is_better(diverged, recipe.score({"dev/loss": 2.0}))
+    assert not recipe.is_better(recipe.score({"dev/loss": 2.0}), recipe.score({"dev/loss": 2.0}))
+
+
+def test_training_many_heads_leaves_the_random_numbers_of_the_program_alone(words: list[str], tmp_path: Path) -> None:
+    runs = make_runs(words, tmp_path)[:2]
+    torch.manual_seed(4)
+    before = torch.get_rng_state()
+    train_in_threads(runs, lambda run: None)
+    assert torch.equal(torch.get_rng_state(), before)
