@@ -329,6 +329,8 @@ class EmojiClassifier(pl.LightningModule):
         if not put_back(checkpoint) and self.learner is not None:  # of an earlier version, or without discriminant
             self.learner = None
             self.head.net.requires_grad_(True)
+        if "input_noise" not in checkpoint.get("hyper_parameters", {}):
+            self.input_noise = 0.0
         check_resumed(self, checkpoint)
         if "epoch_loss" in checkpoint:
             self._epoch_loss.load_state_dict(checkpoint["epoch_loss"])

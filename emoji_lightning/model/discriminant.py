@@ -10,6 +10,8 @@ from torch.nn.functional import cross_entropy
 SHRINKAGES = (0.0, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.97, 1.0)
 SCALES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0, 1.2, 1.5)
 NUM_FOLDS = 5
+LEAST_VARIANCE = 1e-3
+"""Of standardised embeddings, whose variance is 1, within labels; without any a logit would have no bound."""
 UNSEEN_LOGIT = -20.0
 """Logit of a label that train has no utterance of."""
 
@@ -69,26 +71,28 @@ def fit_discriminant(embeddings: Tensor, labels: Tensor, num_labels: int) -> Dis
     parts = [Sums.of(exact[fold == each], labels[fold == each], num_labels) for each in range(NUM_FOLDS)]
     whole = Sums(*(sum(tensors[1:], tensors[0]) for tensors in zip(*parts, strict=True)))
     logits = exact.new_zeros(len(SHRINKAGES), len(labels), num_labels)
+    weights = 1 / whole.sizes[labels]
     for number, part in enumerate(parts):
         left_out = fold == number
         others = Sums(*(all_ - own for all_, own in zip(whole, part, strict=True)))
+        weights[left_out] *= others.sizes[labels[left_out]] > 0  # a label of one fold only tells nothing
         for place, (weight, bias) in enumerate(_solve(others, SHRINKAGES)):
             logits[place, left_out] = exact[left_out] @ weight.T + bias
-    shrinkage, scale = _choose(logits, labels, whole.sizes)
+    shrinkage, scale = _choose(logits, labels, weights)
     weight, bias = next(_solve(whole, (shrinkage,)))
-    return Discriminant((weight * scale).float(), (bias * scale).float(), shrinkage, scale)
+    bias = torch.where(whole.sizes > 0, bias * scale, UNSEEN_LOGIT)
+    return Discriminant((weight * scale).float(), bias.float(), shrinkage, scale)
 
 
-def _choose(logits: Tensor, labels: Tensor, sizes: Tensor) -> tuple[float, float]:
-    """Return the shrinkage and the scale with the smallest cross-entropy of (G, N, K) logits."""
-    weights = 1 / sizes[labels]
+def _choose(logits: Tensor, labels: Tensor, weights: Tensor) -> tuple[float, float]:
+    """Return the shrinkage and the scale with the smallest cross-entropy of (G, N, K) logits, weighted by (N,)."""
     losses = {
-        ((cross_entropy(scale * each, labels, reduction="none") * weights).sum().item(), place, scale)
+        ((cross_entropy(scale * each, labels, reduction="none") * weights).sum().item(), -place, scale)
         for place, each in enumerate(logits)
         for scale in SCALES
     }
-    _, place, scale = min(losses)
-    return SHRINKAGES[place], scale
+    _, place, scale = min(losses)  # without evidence the largest shrinkage
+    return SHRINKAGES[-place], scale
 
 
 def _solve(sums: Sums, shrinkages: tuple[float, ...]) -> Iterator[tuple[Tensor, Tensor]]:
@@ -105,7 +109,7 @@ def _solve(sums: Sums, shrinkages: tuple[float, ...]) -> Iterator[tuple[Tensor, 
     within = (sums.products - (sums.total / count).T @ sums.total) / size
     variances, axes = torch.linalg.eigh(within)
     variances = variances.clamp_min(0)
-    average = variances.mean().clamp_min(1e-12)
+    average = variances.mean().clamp_min(LEAST_VARIANCE)
     distances = torch.where(present[:, None], (sums.total / count - centre) @ axes, 0)
     for shrinkage in shrinkages:
         shrunk = ((1 - shrinkage) * variances + shrinkage * average).clamp_min(1e-8 * average)
