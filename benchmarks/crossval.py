@@ -5,10 +5,14 @@ one, so that what else the machine does falls on both sides. By default 3 fits a
 `--fits 25` times all. Fits train on the corpus with a column `fold`, written once to a temporary folder, as does
 `crossval`; both print their epochs, and fold and seed of the fits are spread over those of `crossval`.
 
-    python benchmarks/crossval.py [--fits 3] [--epochs 20] [--accelerator cpu]
+On a machine that others use, too, the threads of one product wait for each other and a fit is slower with two than
+with one: `--fit_threads 1` is then the fairer peer.
+
+    python benchmarks/crossval.py [--fits 3] [--epochs 20] [--fit_threads 1] [--accelerator cpu]
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -40,10 +44,13 @@ def write_demo(folder: Path) -> list[str]:
     return ["--data.manifest", str(folder / "labels.csv"), "--data.store", str(folder / "store")]
 
 
-def time_process(words: list[str]) -> float:
-    """Return the seconds that a process of the program takes."""
+def time_process(words: list[str], num_threads: int | None = None) -> float:
+    """Return the seconds that a process of the program takes; with None it decides on its threads."""
+    threads = {} if num_threads is None else {"OMP_NUM_THREADS": str(num_threads)}
     start = time.perf_counter()
-    finished = subprocess.run([sys.executable, TRAIN, *words], capture_output=True, text=True, check=False)
+    finished = subprocess.run(
+        [sys.executable, TRAIN, *words], capture_output=True, text=True, check=False, env={**os.environ, **threads}
+    )
     if finished.returncode:
         sys.exit(f"{words[0]} failed:\n{finished.stderr[-3000:]}")
     return time.perf_counter() - start
@@ -53,6 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fits", type=int, default=3, help="how many fits are timed, from 1 to 25")
     parser.add_argument("--epochs", type=int, default=20, help="epochs at most")
+    parser.add_argument("--fit_threads", type=int, help="threads of a fit; by default as many as PyTorch takes")
     parser.add_argument("--accelerator", default="cpu", help="cpu or gpu")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -66,7 +74,7 @@ def main() -> None:
         for number, (fold, seed) in enumerate(chosen):
             words = ["--data.fold", str(fold), "--seed_everything", str(seed)]
             words += ["--trainer.default_root_dir", str(folder / f"fit-{fold}-{seed}")]
-            fits.append(time_process(["fit", *common, *words]))
+            fits.append(time_process(["fit", *common, *words], options.fit_threads))
             print(f"fit, fold {fold}, seed {seed}: {fits[-1]:.1f} s", flush=True)
             if number == len(chosen) // 2 or len(chosen) == 1:
                 words = ["--seeds", str(SEEDS), "--output_dir", str(folder / "crossval")]

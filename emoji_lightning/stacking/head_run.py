@@ -74,8 +74,8 @@ class HeadRun:
             configured: Any = self.model.configure_optimizers()
         self.optimizer: torch.optim.Optimizer = configured["optimizer"]
         self.scheduler: torch.optim.lr_scheduler.LambdaLR = configured["lr_scheduler"]["scheduler"]
-        if recipe.device.type != "cpu":
-            for loader in (self.loader, self.dev):  # rows are enough: the device has all embeddings
+        if recipe.batches_are_rows:
+            for loader in (self.loader, self.dev):
                 loader.dataset.embeddings = loader.dataset.embeddings[:, :0]  # type: ignore[attr-defined]
         self.names = {id(each): f"model.{name}" for name, each in self.model.named_parameters()}
         self.watcher = recipe.watcher()
@@ -117,11 +117,11 @@ class HeadRun:
     def fetch(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Yield batches as a model on the device takes them."""
         for batch in batches:
-            if self.recipe.device.type == "cpu":
-                yield batch
-            else:
+            if self.recipe.batches_are_rows:
                 rows = batch.row.to(self.recipe.device)
                 yield Batch(self.embeddings[rows], batch.label.to(self.recipe.device), rows)
+            else:
+                yield batch
 
     def _batches(self, epoch: int) -> Iterator[Batch]:
         set_epoch = getattr(self.loader.sampler, "set_epoch", None)

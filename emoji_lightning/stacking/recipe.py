@@ -82,6 +82,11 @@ class Recipe:
                 raise ConfigError(f"--{option}.monitor is {number}; many heads at once know {', '.join(MONITORED)}")
         return cls(told.max_epochs, monitor, mode, early, told.strategy.root_device)
 
+    @property
+    def batches_are_rows(self) -> bool:
+        """Whether loaders name the rows only, because the embeddings are on another device than the loaders."""
+        return self.device.type != "cpu"
+
     def score(self, numbers: Mapping[str, float]) -> torch.Tensor:
         """Return what an epoch is judged by, float32; NaN is the worst there is, as for `ModelCheckpoint`."""
         if self.monitor is None:

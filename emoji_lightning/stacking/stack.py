@@ -63,13 +63,16 @@ class Stack:
 
     def step(self, steps: Sequence[Step]) -> None:
         """Take a step of every head; those with batches of one size are computed at once."""
-        gradients = {name: torch.empty_like(each) for name, each in self._parameters.items()}
         by_size: dict[int, list[int]] = {}
         for place, step in enumerate(steps):
             by_size.setdefault(len(step.batch.label), []).append(place)
-        for places in by_size.values():
-            found = self._gradients(places, [steps[place] for place in places])
-            for name, gradient in found.items():
+        found = [self._gradients(places, [steps[place] for place in places]) for places in by_size.values()]
+        if len(found) == 1:
+            self._adamw(found[0])
+            return
+        gradients = {name: torch.empty_like(each) for name, each in self._parameters.items()}
+        for places, group in zip(by_size.values(), found, strict=True):
+            for name, gradient in group.items():
                 gradients[name][places] = gradient
         self._adamw(gradients)
 

@@ -106,6 +106,8 @@ def prepare_sweep(
 def open_study(storage: str, asked: Asked) -> "optuna.Study":
     """Open the study of a storage, or begin it; trials that a killed run left are marked as failed.
 
+    So would be those of a sweep that still runs: one process at a time goes on with a study.
+
     Raises:
         ConfigError: Optuna is not installed, the storage cannot be opened, or it holds a study of something else.
     """
@@ -141,7 +143,8 @@ def run_sweep(study: "optuna.Study", asked: Asked, judge: Judge) -> None:
     library = import_optuna()
     finished = (library.trial.TrialState.COMPLETE,)
     own = {each.name: asked.options[each.name] for each in asked.space if each.holds(asked.options[each.name])}
-    if not study.trials and own:
+    waiting = (*finished, library.trial.TrialState.WAITING)
+    if own and not study.get_trials(deepcopy=False, states=waiting):
         study.enqueue_trial(own)  # so that what is chosen is no worse than what was given
     failed_at_once = 0
     while (done := len(study.get_trials(deepcopy=False, states=finished))) < asked.num_trials:

@@ -59,10 +59,20 @@ def make_runs(words: Sequence[str], tmp_path: Path, balance: str = "weights") ->
     return runs
 
 
-@pytest.mark.parametrize("train", [train_in_threads, train_in_stack], ids=["threads", "stack"])
+@pytest.mark.parametrize(
+    ("train", "by_rows"),
+    [(train_in_threads, False), (train_in_stack, False), (train_in_stack, True)],
+    ids=["threads", "stack", "stack as on a GPU"],
+)
 def test_each_head_is_the_one_that_fit_trains_alone(
-    train: Callable[..., None], words: list[str], fitted: dict[tuple[int, int], dict[str, Any]], tmp_path: Path
+    train: Callable[..., None],
+    by_rows: bool,
+    words: list[str],
+    fitted: dict[tuple[int, int], dict[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(Recipe, "batches_are_rows", by_rows)
     runs, ended = make_runs(words, tmp_path), []
     torch.manual_seed(99)
     train(runs, ended.append)
