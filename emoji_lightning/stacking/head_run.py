@@ -72,6 +72,7 @@ class HeadRun:
             self.model.setup("fit")
             self.model.to(recipe.device)
             configured: Any = self.model.configure_optimizers()
+        self.stream.rewind()
         self.optimizer: torch.optim.Optimizer = configured["optimizer"]
         self.scheduler: torch.optim.lr_scheduler.LambdaLR = configured["lr_scheduler"]["scheduler"]
         if recipe.batches_are_rows:

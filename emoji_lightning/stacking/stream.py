@@ -24,6 +24,10 @@ class Stream:
         on_cpu = device.type == "cpu"
         self.noise = self._generator if on_cpu else torch.Generator(device).manual_seed(seed)
 
+    def rewind(self) -> None:
+        """Begin again, as `fit` does between making a model and its first step."""
+        self._generator.manual_seed(self.seed)
+
     @contextmanager
     def active(self) -> Iterator[None]:
         """Make PyTorch's global generator on the CPU, and the seed that Lightning notes, this head's for a while."""
