@@ -59,6 +59,9 @@ HEADS: dict[str, list[str]] = {
 TUNED = ("C", "gamma", "class_weight", "shrinkage", "n_neighbors", "alpha", "learning_rate")
 
 
+MODELS = ("logistic", "RBF SVM", "boosting", "LDA", "k-NN", "MLPClassifier")
+
+
 class Setting(NamedTuple):
     """A classical model and its options."""
 
@@ -176,7 +179,9 @@ class Results:
         return max(rows, key=lambda row: row["dev"], default=None)
 
 
-def run(name: str, draws: Draws, seed: int, heads: Sequence[str], results: Results, peers: str) -> None:
+def run(
+    name: str, draws: Draws, seed: int, heads: Sequence[str], results: Results, peers: str, models: Sequence[str]
+) -> None:
     """Add what is missing of a corpus and a seed."""
     rounds = draws(seed)
     for head in heads:
@@ -197,6 +202,8 @@ def run(name: str, draws: Draws, seed: int, heads: Sequence[str], results: Resul
     scaled = [standardise(corpus) for corpus in rounds]
     first = results.best_classical(name, 0) if peers == "best" and seed else None
     for setting in classical(rounds[0]["train"], seed):
+        if setting.model not in models:
+            continue
         same = first is None or (setting.model, setting.options) == (first["model"], first["setting"])
         if same and not results.has(corpus=name, seed=seed, model=setting.model, setting=setting.options):
             start = time.perf_counter()
@@ -246,6 +253,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--heads", choices=("default", "ablation"), default="default")
     parser.add_argument("--peers", choices=("all", "best", "none"), default="all")
+    parser.add_argument("--models", nargs="+", default=MODELS, choices=MODELS, help="classical models to fit")
     parser.add_argument("--output", type=Path, default=Path("runs/quality.jsonl"), metavar="FILE")
     options = parser.parse_args()
     options.output.parent.mkdir(parents=True, exist_ok=True)
@@ -257,7 +265,7 @@ def main() -> None:
             draws["EmoDB"] = emodb(options.emodb, Path(work))
         for seed in range(options.seeds):
             for name, each in draws.items():
-                run(name, each, seed, heads, results, options.peers)
+                run(name, each, seed, heads, results, options.peers, options.models)
     print_table(results, list(draws), heads, options.seeds)
 
 
