@@ -24,8 +24,8 @@ from emoji_lightning.splits.options import SplitOptions
 
 BATCH_SIZES = (256, 128, 64, 32, 16)
 MIN_STEPS = 64
-"""Steps of an epoch that a smaller batch is taken for: 20 epochs of fewer leave the head half trained (6,600 utterances of
-curved classes: macro-F1 0.61 in batches of 256, 0.71 in batches of 64)."""
+"""Steps of an epoch that a smaller batch is taken for: 20 epochs of fewer leave the head half trained (6,600 utterances
+of curved classes: macro-F1 0.61 in batches of 256, 0.71 in batches of 64)."""
 NUM_SAMPLED = 32_768
 """Utterances of a corpus in the store that a fine-tuning looks at before it begins: 100 MB of 768 dimensions."""
 
