@@ -87,8 +87,8 @@ def export_bundle(
         safetensors: Whether `best_classifier.safetensors` is written, too.
 
     Raises:
-        CheckpointError: The written head differs from the model by more than 1e-5 (times the largest logit, if that is above
-            1) in a logit of dev, or cannot be written in that layout; then nothing in `folder` has changed.
+        CheckpointError: The written head differs from the model by more than 1e-5, times the largest logit if that is
+            above 1, in a logit of dev, or cannot be written in that layout; then nothing in `folder` has changed.
     """
     model = model.eval().cpu().float()
     broken = [name for name, tensor in model.head.state_dict().items() if not tensor.isfinite().all()]
