@@ -55,7 +55,7 @@ def test_the_mean_of_a_label_with_few_utterances_is_shrunk_and_its_direction_kep
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_with_few_utterances_the_covariance_is_shrunk_to_the_identity(seed: int) -> None:
-    embeddings, labels = drawn([8] * 3, seed=seed)
+    embeddings, labels = drawn([8] * 3, seed=seed, spread=0.5)
     found = fit_discriminant(embeddings, labels, 3)
     assert found.shrinkage > 0
     ours, raw = found.weight.double().numpy(), raw_directions(embeddings, labels, found.shrinkage)
