@@ -25,6 +25,7 @@ from emoji_lightning.evaluation.metrics import Metrics, compute_metrics, softmax
 from emoji_lightning.model.classifier import EmojiClassifier
 
 PARITY_TOLERANCE = 1e-5
+"""Between logits, times the largest of them where that is above 1: float32 rounds in proportion."""
 
 
 class EvaluatedCorpus(Protocol):
@@ -86,8 +87,8 @@ def export_bundle(
         safetensors: Whether `best_classifier.safetensors` is written, too.
 
     Raises:
-        CheckpointError: The written head differs from the model by more than 1e-5 in a logit of dev, or cannot be
-            written in that layout; then nothing in `folder` has changed.
+        CheckpointError: The written head differs from the model by more than 1e-5, times the largest logit if that is
+            above 1, in a logit of dev, or cannot be written in that layout; then nothing in `folder` has changed.
     """
     model = model.eval().cpu().float()
     broken = [name for name, tensor in model.head.state_dict().items() if not tensor.isfinite().all()]
@@ -153,12 +154,14 @@ def _check_parity(
         scorer = read_head(file).build()
     reference = model if write.like is None else as_stored_like(head, write.like).build()
     blocks = (torch.from_numpy(block) for _, block in corpus.blocks("dev"))
-    differences = [float((scorer(block) - reference(block)).abs().max()) for block in blocks]
+    pairs = [(scorer(block), reference(block)) for block in blocks]
+    differences = [float((ours - expected).abs().max()) for ours, expected in pairs]
     difference = math.nan if any(map(math.isnan, differences)) else max(differences)
-    if not difference <= PARITY_TOLERANCE:
+    tolerance = PARITY_TOLERANCE * max(1.0, *(float(expected.abs().max()) for _, expected in pairs))
+    if not difference <= tolerance:
         raise CheckpointError(
             f"the exported head differs from the trained model by {difference:.1e} in a logit of dev, more than "
-            f"{PARITY_TOLERANCE:.0e}; nothing was exported. Look for embeddings whose dimensions differ by orders of "
+            f"{tolerance:.0e}; nothing was exported. Look for embeddings whose dimensions differ by orders of "
             "magnitude, or for NaN in the weights"
         )
     return scorer, difference

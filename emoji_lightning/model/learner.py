@@ -110,20 +110,29 @@ class Learner(nn.Module):
 
     @torch.no_grad()
     def assemble(self, head: Head, blend: Blend) -> None:
-        """Write MLP and discriminant into a plain head of width H."""
+        """Write MLP and discriminant into a plain head of width H.
+
+        What passes the discriminant has weights as large as those of the MLP in the first layer, and the factor that
+        they lack in the last: units of another magnitude would learn at another pace where the head is fine-tuned.
+        """
         first, second, last = head.linears
         mlp_first, mlp_second, mlp_last = self.linears
         width = mlp_first.out_features
-        first.weight.copy_(torch.cat([mlp_first.weight, self.weight, -self.weight]))
-        first.bias.copy_(torch.cat([mlp_first.bias, self.bias, -self.bias]))
+        scale = self._passing_scale()
+        weight, bias = scale * self.weight, scale * self.bias
+        first.weight.copy_(torch.cat([mlp_first.weight, weight, -weight]))
+        first.bias.copy_(torch.cat([mlp_first.bias, bias, -bias]))
         second.weight.zero_()
         second.weight[:width, :width] = mlp_second.weight
         second.weight[width:, width:].fill_diagonal_(1.0)
         second.bias.zero_()
         second.bias[:width] = mlp_second.bias
-        passed = blend.discriminant * torch.eye(len(self.bias), device=self.bias.device)
+        passed = blend.discriminant / scale * torch.eye(len(self.bias), device=self.bias.device)
         last.weight.copy_(torch.cat([blend.mlp * mlp_last.weight, passed, -passed], dim=1))
         last.bias.copy_(blend.mlp * mlp_last.bias + blend.frequencies * self.log_frequencies)
+
+    def _passing_scale(self) -> Tensor:
+        return self.linears[0].weight.square().mean().sqrt() / self.weight.square().mean().sqrt().clamp_min(1e-6)
 
 
 def take_out(checkpoint: dict[str, Any]) -> None:

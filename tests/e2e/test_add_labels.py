@@ -71,7 +71,7 @@ def test_new_labels_are_learnt_and_old_ones_are_kept_without_their_data(tuned: P
 def test_the_naive_way_forgets_what_it_knew(old: Path, new_data: list[str], tmp_path: Path) -> None:
     """The corpus of the test above is one on which it can fail."""
     words = ["--config", str(FINETUNE), "--model.init_from", str(old / "bundle"), "--model.l2_sp", "0"]
-    words += ["--model.rehearse", "0", *new_data, "--data.labels", listed(OLD + NEW)]
+    words += ["--model.rehearse", "0", *new_data, "--data.labels", listed(OLD + NEW), "--model.lr", "0.0005"]
     main(["fit", *words, *root(tmp_path / "run")])
     (tmp_path / "data").mkdir()
     main(["test", *write_corpus(tmp_path / "data", OLD, 100, seed=3), *root(tmp_path / "run")])

@@ -53,6 +53,16 @@ def test_the_mean_of_a_label_with_few_utterances_is_shrunk_and_its_direction_kep
     assert (ratios[3] > 0.1).all()
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_with_few_utterances_the_covariance_is_shrunk_to_the_identity(seed: int) -> None:
+    embeddings, labels = drawn([8] * 3, seed=seed, spread=0.5)
+    found = fit_discriminant(embeddings, labels, 3)
+    assert found.shrinkage > 0
+    ours, raw = found.weight.double().numpy(), raw_directions(embeddings, labels, found.shrinkage)
+    cosines = (ours * raw).sum(axis=1) / np.linalg.norm(ours, axis=1) / np.linalg.norm(raw, axis=1)
+    np.testing.assert_allclose(cosines, 1, atol=1e-6)
+
+
 def test_where_labels_do_not_differ_nothing_is_told_apart() -> None:
     embeddings, labels = drawn([400] * 4, spread=0.0)
     found = fit_discriminant(embeddings, labels, 4)
