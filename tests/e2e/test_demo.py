@@ -111,6 +111,7 @@ def test_predict_labels_what_it_is_told_to(demo_run: Path, capsys: pytest.Captur
 
 def test_fit_again_keeps_the_earlier_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     quick = [*QUICK, "--trainer.limit_train_batches", "2", "--trainer.max_epochs", "1"]
+    quick += ["--model.discriminant", "false"]
     for seed in ("1", "2"):
         main(["fit", "--trainer.default_root_dir", str(tmp_path), "--seed_everything", seed, *quick])
     assert "held an earlier run" in capsys.readouterr().out
@@ -132,7 +133,8 @@ def test_the_same_seed_trains_the_same_weights(tmp_path: Path) -> None:
 
 def test_resuming_takes_the_runs_configuration_and_goes_on_from_its_last_step(tmp_path: Path) -> None:
     root = ["--trainer.default_root_dir", str(tmp_path)]
-    main(["fit", *root, *QUICK, "--trainer.limit_train_batches", "4", "--model.lr", "0.002", "--data.batch_size", "64"])
+    words = ["--trainer.limit_train_batches", "4", "--model.lr", "0.002", "--data.batch_size", "64"]
+    main(["fit", *root, *QUICK, *words, "--model.discriminant", "false"])
     main(["fit", *root, "--ckpt_path", "last", "--trainer.max_epochs", "3"])
     last = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
     assert last["global_step"] == 12

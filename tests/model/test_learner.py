@@ -73,6 +73,16 @@ def test_the_heads_logits_are_those_of_its_parts_times_their_weights(blend: Blen
     torch.testing.assert_close(head(inputs).double(), expected, rtol=1e-5, atol=1e-5)
 
 
+def test_units_that_pass_the_discriminant_have_weights_of_the_mlps_size() -> None:
+    learner, head = begun([300, 60, 15]), Head(plain(DIM, WIDTH, 3), dropout=0.5)
+    learner.assemble(head, Blend(0.7, 0.4, 1.0))
+    first = head.linears[0].weight
+    torch.testing.assert_close(first[-6:].square().mean(), first[:-6].square().mean())
+    learner.weight.zero_()  # a discriminant that tells nothing
+    learner.assemble(head, Blend(0.0, 1.0, 0.0))
+    assert all(bool(weights.isfinite().all()) for weights in head.parameters())
+
+
 def test_frequencies_count_where_dev_is_like_an_imbalanced_train() -> None:
     learner = begun([800, 150, 50])
     assert learner.blend(*drawn([160, 30, 10], seed=1)).frequencies == 1
