@@ -51,7 +51,7 @@ def test_torchrun_starts_the_program(tmp_path: Path) -> None:
     small = ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "10", "--trainer.limit_val_batches", "2"]
     overlay = ["--config", str(REPOSITORY / "configs" / "trainer" / "torchrun.yaml")]
     on_cpus = ["--trainer.accelerator", "cpu", "--trainer.devices", "2"]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     finished = subprocess.run(
         [*torchrun, str(REPOSITORY / "train.py"), "fit", *overlay, *on_cpus, *run, *small],
         capture_output=True,
