@@ -114,7 +114,7 @@ class EmojiDataModule(pl.LightningDataModule):
         self.label_map = label_map
         self.split = SplitOptions(dev=dev, test=test, group=group, seed=split_seed)
         self.fold = fold
-        self._batch_size = batch_size
+        self.given_batch_size = batch_size
         self.missing: Literal["error", "drop"] = missing
         self.predict_split = predict_split
         self.balance = balance
@@ -174,8 +174,8 @@ class EmojiDataModule(pl.LightningDataModule):
     @cached_property
     def batch_size(self) -> int:
         """Utterances per step and process."""
-        if self._batch_size is not None:
-            return self._batch_size
+        if self.given_batch_size is not None:
+            return self.given_batch_size
         num_utterances = self.corpus.rows("train").size
         return next(size for size in BATCH_SIZES if size == BATCH_SIZES[-1] or size * MIN_STEPS <= num_utterances)
 
@@ -266,6 +266,8 @@ class EmojiDataModule(pl.LightningDataModule):
     def with_splits(self, splits: NDArray[np.str_]) -> "EmojiDataModule":
         """Return a datamodule of the same corpus, which is in memory once, in other splits (N,)."""
         other = copy.copy(self)
+        for derived in ("batch_size", "moments"):
+            other.__dict__.pop(derived, None)
         other.corpus = replace(self.corpus, splits=splits)
         return other
 

@@ -97,7 +97,7 @@ def to_overlay(options: Mapping[str, Any], data: Any, *, max_epochs: int) -> dic
         max_epochs: Epochs at most.
     """
     left_out = {*FROM_DATA, "init_from", *(each.name for each in fields(FineTuningOptions))}
-    of_data = {name: getattr(data, name) for name in ("batch_size", "balance", "balance_beta")}
+    of_data = {"batch_size": data.given_batch_size, "balance": data.balance, "balance_beta": data.balance_beta}
     return {
         "data": {name: value for name, value in of_data.items() if value is not None or name == "batch_size"},
         "model": {name: value for name, value in options.items() if name not in left_out},

@@ -24,6 +24,8 @@ HEADS_AT_ONCE = 25
 """Settings are proposed until about as many heads train at once: enough for a GPU, and few enough to learn from."""
 
 Judge = Callable[[list[dict[str, Any]]], list[Crossval]]
+JUDGED_BY = "dev/macro_f1"
+"""Number of dev that settings are judged by where none chooses the epoch; then it is that of the last one."""
 
 
 @dataclass(frozen=True)
@@ -66,14 +68,11 @@ def prepare_sweep(
     """Return what is asked for, and what judges settings.
 
     Raises:
-        ConfigError: Optuna is not installed, there are fewer than 1 trials, the space cannot be read, or nothing is
-            monitored.
+        ConfigError: Optuna is not installed, there are fewer than 1 trials, or the space cannot be read.
     """
     import_optuna()
     if wanted.trials < 1:
         raise ConfigError(f"--trials is {wanted.trials}; expected at least 1 setting")
-    if recipe.monitor is None:
-        raise ConfigError("--checkpoint.monitor is null; expected the number of dev that settings are judged by")
     seeds, space = list_seeds(wanted.seeds), read_space(wanted.space, options)
     folding = find_folds(data, wanted.folds)
     num_heads = len(seeds) * len(folding.known)
@@ -83,7 +82,7 @@ def prepare_sweep(
         "folds": folding.known,
         "seeds": seeds,
         "max_epochs": recipe.max_epochs,
-        "batch_size": data.batch_size,
+        "batch_size": data.given_batch_size,
         "balance": data.balance,
     }
     asked = Asked(
@@ -91,7 +90,7 @@ def prepare_sweep(
         options,
         wanted.trials,
         max(1, HEADS_AT_ONCE // num_heads),
-        recipe.monitor,
+        recipe.monitor or JUDGED_BY,
         recipe.mode,
         seeds[0],
         facts,

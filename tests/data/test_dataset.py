@@ -1,8 +1,10 @@
 """A batch holds the embedding, label and row of the utterances that were asked for."""
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from emoji_lightning.data.datamodule import EmojiDataModule
 from emoji_lightning.data.dataset import Batch, EmbeddingDataset
 
 EMBEDDINGS = torch.arange(20.0).reshape(10, 2)
@@ -30,3 +32,12 @@ def test_a_loader_yields_every_utterance_once_with_its_own_label() -> None:
         assert torch.equal(batch.label, LABELS[batch.row])
     assert sorted(rows) == list(range(10))
     assert rows != list(range(10))
+
+
+def test_other_splits_of_one_corpus_have_their_own_batch_size() -> None:
+    data = EmojiDataModule()
+    splits = np.full(len(data.corpus.labels), "train")
+    splits[2_000:] = ""
+    assert (data.batch_size, data.with_splits(splits).batch_size) == (256, 16), (
+        "2,000 utterances: 64 steps of 16 at least"
+    )

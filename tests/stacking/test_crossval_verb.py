@@ -20,7 +20,7 @@ SIZES = (40, 31, 37)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_folds(tmp_path_factory.mktemp("corpus"), SIZES, noise=1.0)
+    return write_folds(tmp_path_factory.mktemp("corpus"), SIZES, noise=2.0)
 
 
 @pytest.fixture(scope="module")

@@ -50,7 +50,7 @@ def test_a_sweep_that_is_killed_goes_on(data: list[str], tmp_path: Path, monkeyp
             main(words)
     begun = open_study(tmp_path).trials
     assert [trial.state.name for trial in begun] == ["COMPLETE", "COMPLETE", "RUNNING", "RUNNING"]
-    assert begun[0].params == {"lr": pytest.approx(1e-4), "dropout": 0.2}, "what was given is tried first"
+    assert begun[0].params == {"lr": pytest.approx(5e-4), "dropout": 0.2}, "what was given is tried first"
     main(words)
     trials = open_study(tmp_path).trials
     assert [trial.state.name for trial in trials] == ["COMPLETE", "COMPLETE", "FAIL", "FAIL", *["COMPLETE"] * 3]
