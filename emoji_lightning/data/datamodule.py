@@ -15,19 +15,12 @@ from torch.utils.data import DataLoader
 from emoji_lightning.data.balance import check_balance, class_weights
 from emoji_lightning.data.corpus import SPLITS, Corpus, choose_labels, demo_corpus, read_corpus
 from emoji_lightning.data.dataset import Batch
-from emoji_lightning.data.loaders import LoaderOptions, Loaders
+from emoji_lightning.data.loaders import NUM_SAMPLED, LoaderOptions, Loaders, choose_batch_size
 from emoji_lightning.data.moments import Moments, are_all_alike, measure_stored
 from emoji_lightning.data.replay import add_replay, check_replay
 from emoji_lightning.embedding.stored import StoredEmbeddings
 from emoji_lightning.errors import ConfigError, ManifestError, SplitError, StoreError
 from emoji_lightning.splits.options import SplitOptions
-
-BATCH_SIZES = (256, 128, 64, 32, 16)
-MIN_STEPS = 64
-"""Steps of an epoch that a smaller batch is taken for: 20 epochs of fewer leave the head half trained (6,600 utterances
-of curved classes: macro-F1 0.61 in batches of 256, 0.71 in batches of 64)."""
-NUM_SAMPLED = 32_768
-"""Utterances of a corpus in the store that a fine-tuning looks at before it begins: 100 MB of 768 dimensions."""
 
 
 class EmojiDataModule(pl.LightningDataModule):
@@ -174,10 +167,7 @@ class EmojiDataModule(pl.LightningDataModule):
     @cached_property
     def batch_size(self) -> int:
         """Utterances per step and process."""
-        if self.given_batch_size is not None:
-            return self.given_batch_size
-        num_utterances = self.corpus.rows("train").size
-        return next(size for size in BATCH_SIZES if size == BATCH_SIZES[-1] or size * MIN_STEPS <= num_utterances)
+        return self.given_batch_size or choose_batch_size(self.corpus.rows("train").size)
 
     @property
     def label_names(self) -> list[str]:
@@ -266,8 +256,7 @@ class EmojiDataModule(pl.LightningDataModule):
     def with_splits(self, splits: NDArray[np.str_]) -> "EmojiDataModule":
         """Return a datamodule of the same corpus, which is in memory once, in other splits (N,)."""
         other = copy.copy(self)
-        for derived in ("batch_size", "moments"):
-            other.__dict__.pop(derived, None)
+        other.__dict__ = {name: value for name, value in vars(self).items() if name not in ("batch_size", "moments")}
         other.corpus = replace(self.corpus, splits=splits)
         return other
 

@@ -17,6 +17,12 @@ from emoji_lightning.data.sampling import EvaluationSampler, TrainLoader, TrainS
 from emoji_lightning.data.streaming import Shuffle, StreamedBatches
 from emoji_lightning.embedding.stored import StoredEmbeddings
 
+BATCH_SIZES = (256, 128, 64, 32, 16)
+MIN_STEPS = 64
+"""Steps of an epoch that a smaller batch is taken for: 20 epochs of fewer leave the head half trained (6,600 utterances
+of curved classes: macro-F1 0.61 in batches of 256, 0.71 in batches of 64)."""
+NUM_SAMPLED = 32_768
+"""Utterances of a corpus in the store that a fine-tuning looks at before it begins: 100 MB of 768 dimensions."""
 RESIDENT_SHARE = 0.5
 """Share of the accelerator's free memory that the embeddings of a split may take."""
 POOL_SHARE, HELD_SHARE = 1 / 4, 1 / 8
@@ -114,6 +120,11 @@ class Loaders:
         return EvaluationSampler(
             dataset, batch_size=self.options.batch_size, num_replicas=self.num_processes, rank=self.rank
         )
+
+
+def choose_batch_size(num_utterances: int) -> int:
+    """Return the batch size for a train of this size: the largest that gives an epoch `MIN_STEPS` steps."""
+    return next(size for size in BATCH_SIZES if size == BATCH_SIZES[-1] or size * MIN_STEPS <= num_utterances)
 
 
 def resident_device(trainer: pl.Trainer | None, dataset: EmbeddingDataset) -> torch.device | None:

@@ -1,8 +1,13 @@
-"""Whether the options of a classifier can be what was meant."""
+"""Options of a classifier: what they are if they are not given, and whether they can be what was meant."""
 
 import math
 
 from emoji_lightning.errors import ConfigError
+
+FROM_SCRATCH = {"lr": 5e-4, "weight_decay": 1.0, "input_noise": 1.0}
+FROM_HEAD = {"lr": 1e-4, "weight_decay": 10.0, "input_noise": 0.0}
+"""What `lr`, `weight_decay` and `input_noise` are if they are not given: those of `benchmarks/quality.py` and of
+`benchmarks/finetune.py`."""
 
 
 def check_sizes(*, hidden_dim: int | None, lr: float, weight_decay: float, input_noise: float) -> None:

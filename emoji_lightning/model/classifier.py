@@ -1,8 +1,7 @@
 """The LightningModule: steps, monitored metrics, optimiser."""
 
 import os
-from collections.abc import Iterable
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import lightning.pytorch as pl
 import torch
@@ -13,7 +12,8 @@ from torchmetrics import MetricCollection
 from emoji_lightning.checkpoint.architecture import plain
 from emoji_lightning.checkpoint.stored_head import StoredHead, read_head
 from emoji_lightning.labels import LabelSet
-from emoji_lightning.model.checks import check_class_weights, check_shares, check_sizes
+from emoji_lightning.model.batch import LabelledBatch, output_of
+from emoji_lightning.model.checks import FROM_HEAD, FROM_SCRATCH, check_class_weights, check_shares, check_sizes
 from emoji_lightning.model.finetuning import FineTuning, FineTuningOptions
 from emoji_lightning.model.head import Head
 from emoji_lightning.model.learner import Learner, learns_beside_discriminant, put_back, take_out
@@ -26,21 +26,6 @@ from emoji_lightning.model.schedule import parameter_groups, warmup_and_half_cos
 from emoji_lightning.model.start import check_start, start_from
 
 HIDDEN_DIM = 512
-FROM_SCRATCH = {"lr": 5e-4, "weight_decay": 1.0, "input_noise": 1.0}
-FROM_HEAD = {"lr": 1e-4, "weight_decay": 10.0, "input_noise": 0.0}
-"""What `lr`, `weight_decay` and `input_noise` are if they are not given: those of `benchmarks/quality.py` and of
-`benchmarks/finetune.py`."""
-
-
-class LabelledBatch(Protocol):
-    """What a step needs: embedding (B, D) float32, label (B,) int64, row (B,) int64."""
-
-    @property
-    def embedding(self) -> Tensor: ...  # noqa: D102
-    @property
-    def label(self) -> Tensor: ...  # noqa: D102
-    @property
-    def row(self) -> Tensor: ...  # noqa: D102
 
 
 class EmojiClassifier(pl.LightningModule):
@@ -160,10 +145,7 @@ class EmojiClassifier(pl.LightningModule):
         if self.finetuning is not None:
             self.finetuning.begin(self.head, embeddings, labels, moments=moments)
             return
-        if moments is None:
-            self.head.standardizer.fit(embeddings)
-        else:
-            self.head.standardizer.take(*moments)
+        self.head.standardizer.fit(embeddings, moments)
         if self.learner is not None:
             frequencies = datamodule.balance == "none"
             self.learner.begin(self.head.standardizer(embeddings), labels, frequencies=frequencies)
@@ -250,33 +232,13 @@ class EmojiClassifier(pl.LightningModule):
         """Score a batch of dev."""
         return self._evaluate(batch, self.dev_metrics, self.dev_loss)
 
-    @torch.no_grad()
-    def score_dev(self, batches: Iterable[LabelledBatch]) -> dict[str, float]:
-        """Return what `fit` logs after an epoch, without a trainer: `dev/loss`, `dev/macro_f1`, `dev/accuracy`.
-
-        Args:
-            batches: All of dev.
-        """
-        self.eval()
-        self.assemble()
-        losses, num = torch.zeros((), device=self.device), 0
-        for batch in batches:
-            logits = self(batch.embedding)
-            losses += nn.functional.cross_entropy(logits, batch.label) * len(batch.label)
-            num += len(batch.label)
-            self.dev_metrics.update(logits, batch.label)
-        numbers = {name: float(value) for name, value in self.dev_metrics.compute().items()}
-        self.dev_metrics.reset()
-        self.train()
-        return {"dev/loss": float(losses / num), **numbers}
-
     def test_step(self, batch: LabelledBatch, batch_idx: int) -> dict[str, Tensor]:
         """Score a batch of test."""
         return self._evaluate(batch, self.test_metrics, self.test_loss)
 
     def predict_step(self, batch: LabelledBatch, batch_idx: int) -> dict[str, Tensor]:
         """Score a batch that may have no labels."""
-        return _output(batch, self(batch.embedding))
+        return output_of(batch, self(batch.embedding))
 
     def _evaluate(self, batch: LabelledBatch, metrics: MetricCollection, mean_loss: MeanLoss) -> dict[str, Tensor]:
         logits = self(batch.embedding)
@@ -285,7 +247,7 @@ class EmojiClassifier(pl.LightningModule):
             metrics.update(logits, batch.label)
         self.log(f"{metrics.prefix}loss", mean_loss, on_step=False, on_epoch=True, batch_size=len(batch.label))
         self.log_dict(metrics, on_step=False, on_epoch=True, batch_size=len(batch.label), prog_bar=True)
-        return _output(batch, logits)
+        return output_of(batch, logits)
 
     def configure_callbacks(self) -> list[pl.Callback]:
         """Return what makes a resumed run exact."""
@@ -336,8 +298,3 @@ class EmojiClassifier(pl.LightningModule):
             self._epoch_loss.load_state_dict(checkpoint["epoch_loss"])
         if self.finetuning is not None and "init_from" in checkpoint:
             self.finetuning.load_state_dict(self.head, checkpoint["init_from"])
-
-
-def _output(batch: LabelledBatch, logits: Tensor) -> dict[str, Tensor]:
-    """What evaluation steps return: row (B,) int64 in the corpus, label (B,) int64, logits (B, K) float32."""
-    return {"row": batch.row, "label": batch.label, "logits": logits}

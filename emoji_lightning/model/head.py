@@ -27,8 +27,8 @@ class Standardizer(nn.Module):
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("scale", torch.ones(dim))
 
-    def fit(self, embeddings: Tensor) -> None:
-        """Take mean and standard deviation from (N, D) training embeddings.
+    def fit(self, embeddings: Tensor, moments: tuple[Tensor, Tensor] | None = None) -> None:
+        """Take mean and standard deviation (D,) float64 from (N, D) training embeddings, or as they are given.
 
         A dimension whose deviation is under 1e-3 of the median one carries rounding noise, not speech: its scale is
         bounded there, so that folding it into the first layer stays exact. One that is constant, up to float32's
@@ -36,10 +36,7 @@ class Standardizer(nn.Module):
         the folded bias, and would blow up what other speech has there (log-mel bands that are silent in a corpus).
         """
         exact = embeddings.double()
-        self.take(exact.mean(dim=0), exact.std(dim=0, correction=0))
-
-    def take(self, mean: Tensor, deviation: Tensor) -> None:
-        """Do as `fit` with the mean and standard deviation (D,) float64 of training embeddings."""
+        mean, deviation = moments or (exact.mean(dim=0), exact.std(dim=0, correction=0))
         median = deviation.median()
         constant = deviation <= CONSTANT * mean.abs()
         scale = torch.where(constant, mean.abs().clamp_min(median), deviation.clamp_min(1e-3 * median))
@@ -89,7 +86,7 @@ class Head(nn.Module):
         if self.architecture.layers[0].norm_in is not None or first.bias is None:
             return
         before = {name: buffer.double() for name, buffer in self.standardizer.named_buffers()}
-        self.standardizer.fit(embeddings) if moments is None else self.standardizer.take(*moments)
+        self.standardizer.fit(embeddings, moments)
         mean, scale = self.standardizer.mean.double(), self.standardizer.scale.double()
         weight = first.weight.detach().double()
         with torch.no_grad():

@@ -14,6 +14,7 @@ from emoji_lightning.data.datamodule import EmojiDataModule
 from emoji_lightning.data.dataset import Batch
 from emoji_lightning.model.classifier import EmojiClassifier
 from emoji_lightning.model.noise import Noise
+from emoji_lightning.stacking.dev_scores import score_dev
 from emoji_lightning.stacking.recipe import Recipe
 from emoji_lightning.stacking.stream import Stream
 
@@ -138,7 +139,7 @@ class HeadRun:
         """Evaluate dev after an epoch, keep the weights if they are the best, tell whether training is over."""
         with self.stream.active():
             batches = iter(self.dev)
-        numbers = self.model.score_dev(self.fetch(batches))
+        numbers = score_dev(self.model, self.fetch(batches))
         self.history.append(numbers)
         score = self.recipe.score(numbers)
         if self.recipe.is_better(score, self.best_score):

@@ -35,15 +35,3 @@ def test_nothing_is_drawn_without_dropout() -> None:
     model, before = make_model(dropout=0.0), torch.get_rng_state()
     assert model.draw(4) == Noise(())
     assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_dev_is_scored_as_validation_steps_would() -> None:
-    from emoji_lightning.data.dataset import Batch
-
-    model = make_model()
-    embeddings, labels = torch.randn(30, 20), torch.arange(30) % 3
-    batches = [Batch(embeddings[rows], labels[rows], rows) for rows in torch.arange(30).split(13)]
-    numbers = model.score_dev(batches)
-    logits = model.eval()(embeddings)
-    assert numbers["dev/accuracy"] == pytest.approx(float((logits.argmax(1) == labels).float().mean()))
-    assert numbers["dev/loss"] == pytest.approx(float(torch.nn.functional.cross_entropy(logits, labels)), rel=1e-5)
