@@ -106,12 +106,10 @@ def test_the_comparisons_are_those_computed_by_hand(scored: Scored) -> None:
     assert min(each["mcnemar_p_holm"] for each in scored.score["comparisons"]) == pytest.approx(min(1, holm))
 
 
-def test_more_expression_is_heard_better(scored: Scored) -> None:
-    accuracies = [scored.score["systems"][system]["accuracy"] for system in SYSTEMS]
-    assert accuracies == sorted(accuracies, reverse=True)
-    assert accuracies[0] > scored.score["systems"]["flat"]["baselines"]["chance"]["accuracy"] + 0.1
-    pairs = {(each["first"], each["second"]): each for each in scored.score["comparisons"]}
-    assert pairs["expressive", "flat"]["decided"]
+def test_speech_without_expression_is_heard_worst_and_no_better_than_chance(scored: Scored) -> None:
+    expressive, restrained, flat = (scored.score["systems"][system]["accuracy"] for system in SYSTEMS)
+    chance = scored.score["systems"]["flat"]["baselines"]["chance"]["accuracy"]
+    assert flat < chance + 0.05 < min(expressive, restrained)
 
 
 def test_the_report_in_a_browser_shows_these_numbers_and_real_emoji(scored: Scored, browser: Any) -> None:
