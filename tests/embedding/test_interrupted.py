@@ -70,8 +70,8 @@ def test_ctrl_c_while_a_part_is_written_does_not_cost_the_part(
 ) -> None:
     real, parts = store_module.pq.write_table, count()
 
-    def write(table: Any, file: Path) -> None:
-        real(table, file)
+    def write(table: Any, file: Path, **options: Any) -> None:
+        real(table, file, **options)
         if next(parts) == 1:
             raise KeyboardInterrupt
 
