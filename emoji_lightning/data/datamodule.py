@@ -256,7 +256,8 @@ class EmojiDataModule(pl.LightningDataModule):
     def with_splits(self, splits: NDArray[np.str_]) -> "EmojiDataModule":
         """Return a datamodule of the same corpus, which is in memory once, in other splits (N,)."""
         other = copy.copy(self)
-        other.__dict__ = {name: value for name, value in vars(self).items() if name not in ("batch_size", "moments")}
+        for derived in ("batch_size", "moments"):
+            vars(other).pop(derived, None)
         other.corpus = replace(self.corpus, splits=splits)
         return other
 

@@ -148,7 +148,7 @@ class EmojiClassifier(pl.LightningModule):
         self.head.standardizer.fit(embeddings, moments)
         if self.learner is not None:
             frequencies = datamodule.balance == "none"
-            self.learner.begin(self.head.standardizer(embeddings), labels, frequencies=frequencies)
+            self.learner.begin(self.head.standardizer, embeddings, labels, frequencies=frequencies)
 
     def draw(self, num_utterances: int, generator: torch.Generator | None = None) -> Noise:
         """Return what is random in a step on B utterances, on the model's device."""

@@ -105,7 +105,8 @@ def _solve(sums: Sums, shrinkages: tuple[float, ...]) -> Iterator[tuple[Tensor, 
     """
     present = sums.sizes > 0
     count = sums.sizes.clamp_min(1)[:, None]
-    size, centre = sums.sizes.sum(), sums.total.sum(dim=0) / sums.sizes.sum()
+    size = sums.sizes.sum().clamp_min(1)
+    centre = sums.total.sum(dim=0) / size
     within = (sums.products - (sums.total / count).T @ sums.total) / size
     variances, axes = torch.linalg.eigh(within)
     variances = variances.clamp_min(0)

@@ -14,6 +14,8 @@ UNITS_PER_LABEL = 2
 """A linear logit passes a ReLU as two units, max(z, 0) and max(-z, 0)."""
 PRIOR = (0.0, 1.0)
 """Weights of discriminant and MLP where dev says nothing: the MLP alone."""
+MOST_UTTERANCES = 65_536
+"""Enough for 768 dimensions; in float64 they take 400 MB."""
 KEY, PREFIX = "optimized", "learner."
 
 
@@ -72,16 +74,18 @@ class Learner(nn.Module):
         """The Linear layers of the MLP, the first one first."""
         return [module for module in self.net if isinstance(module, nn.Linear)]
 
-    def begin(self, standardized: Tensor, labels: Tensor, *, frequencies: bool) -> Discriminant:
-        """Fit the discriminant.
+    def begin(self, standardizer: nn.Module, embeddings: Tensor, labels: Tensor, *, frequencies: bool) -> Discriminant:
+        """Fit the discriminant, to a random part of train where that has more than `MOST_UTTERANCES`.
 
         Args:
-            standardized: (N, D) standardised embeddings of train.
+            standardizer: Standardises embeddings.
+            embeddings: (N, D) of train.
             labels: (N,) int64.
             frequencies: Whether labels may count as they come in train; else all alike.
         """
         num_labels = len(self.bias)
-        found = fit_discriminant(standardized, labels, num_labels)
+        part = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))[:MOST_UTTERANCES].sort().values
+        found = fit_discriminant(standardizer(embeddings[part]), labels[part], num_labels)
         self.weight.copy_(found.weight)
         self.bias.copy_(found.bias)
         if frequencies:

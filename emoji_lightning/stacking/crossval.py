@@ -119,11 +119,28 @@ def crossvalidate(
     runs = []
     for fold in folding.known:
         own = data.with_splits(folding.splits(fold))
-        for number, setting in enumerate(settings):
-            options = {**setting, "class_weights": own.class_weights}
-            runs += [HeadRun(HeadSpec(fold, seed, options, number), own, recipe, embeddings) for seed in seeds]
+        weighted = [{**setting, "class_weights": own.class_weights} for setting in settings]
+        specs = [HeadSpec(fold, seed, each, number) for number, each in enumerate(weighted) for seed in seeds]
+        runs += runs_of_fold(specs, own, recipe, embeddings)
     train_all(runs, report)
     return [_gather(data.corpus, folding, [run for run in runs if run.spec.setting == n]) for n in range(len(settings))]
+
+
+def runs_of_fold(
+    specs: Sequence[HeadSpec], data: EmojiDataModule, recipe: Recipe, embeddings: torch.Tensor
+) -> list[HeadRun]:
+    """Return the runs of heads of one fold, which is fitted once: discriminant and standardisation follow from train.
+
+    Args:
+        specs: Which heads.
+        data: The corpus in the splits of the fold.
+        recipe: How long heads are trained.
+        embeddings: (N, D) float32 of the whole corpus on the device.
+    """
+    runs: list[HeadRun] = []
+    for spec in specs:
+        runs.append(HeadRun(spec, data, recipe, embeddings, like=runs[0].model if runs else None))
+    return runs
 
 
 def _gather(corpus: Corpus, folding: Folding, runs: Sequence[HeadRun]) -> Crossval:

@@ -59,9 +59,18 @@ class HeadRun:
         data: Its corpus in its splits.
         recipe: How long it is trained.
         embeddings: (N, D) float32 of the whole corpus on the device, shared by all heads.
+        like: A head of the same splits: what it fitted to train before its first step is taken over, not done again.
     """
 
-    def __init__(self, spec: HeadSpec, data: EmojiDataModule, recipe: Recipe, embeddings: Tensor) -> None:
+    def __init__(
+        self,
+        spec: HeadSpec,
+        data: EmojiDataModule,
+        recipe: Recipe,
+        embeddings: Tensor,
+        *,
+        like: EmojiClassifier | None = None,
+    ) -> None:
         self.spec, self.recipe, self.embeddings = spec, recipe, embeddings
         self.stream = Stream(spec.seed, recipe.device)
         with self.stream.active():
@@ -69,8 +78,7 @@ class HeadRun:
             self.loader, self.dev = data.train_dataloader(), data.val_dataloader()
             self.stage = Stage(data, len(self.loader) * recipe.max_epochs)
             self.model.trainer = self.stage  # type: ignore[assignment]
-            data.setup("fit")
-            self.model.setup("fit")
+            self._prepare(like)
             self.model.to(recipe.device)
             configured: Any = self.model.configure_optimizers()
         self.stream.rewind()
@@ -87,6 +95,16 @@ class HeadRun:
         self.history: list[dict[str, float]] = []
         self.is_interrupted = False
         self._best: dict[str, Tensor] = {}
+
+    def _prepare(self, like: EmojiClassifier | None) -> None:
+        fitted = {} if like is None else dict(like.named_buffers())
+        own = dict(self.model.named_buffers())
+        if fitted.keys() != own.keys():
+            self.stage.datamodule.setup("fit")
+            self.model.setup("fit")
+            return
+        for name, buffer in own.items():
+            buffer.copy_(fitted[name])
 
     def train(self) -> None:
         """Train to the end, alone."""

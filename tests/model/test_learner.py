@@ -27,7 +27,7 @@ def drawn(sizes: list[int], seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
 def begun(sizes: list[int], *, frequencies: bool = True) -> Learner:
     torch.manual_seed(0)
     learner = Learner(DIM, WIDTH, 3, dropout=0.5)
-    learner.begin(*drawn(sizes), frequencies=frequencies)
+    learner.begin(torch.nn.Identity(), *drawn(sizes), frequencies=frequencies)
     return learner
 
 

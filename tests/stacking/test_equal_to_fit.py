@@ -12,6 +12,7 @@ from emoji_lightning.cli import main
 from emoji_lightning.cli.lightning import EmojiCLI
 from emoji_lightning.data.corpus import read_folds, splits_of_folds
 from emoji_lightning.data.datamodule import EmojiDataModule
+from emoji_lightning.stacking.crossval import runs_of_fold
 from emoji_lightning.stacking.head_run import HeadRun, HeadSpec, options_of
 from emoji_lightning.stacking.recipe import Recipe
 from emoji_lightning.stacking.training import train_in_stack, train_in_threads
@@ -55,7 +56,7 @@ def make_runs(words: Sequence[str], tmp_path: Path, balance: str = "weights") ->
     for fold in range(3):
         own = data.with_splits(splits_of_folds(folds, fold))
         options = options_of(made.model) | {"class_weights": own.class_weights}
-        runs += [HeadRun(HeadSpec(fold, seed, options), own, recipe, embeddings) for seed in SEEDS]
+        runs += runs_of_fold([HeadSpec(fold, seed, options) for seed in SEEDS], own, recipe, embeddings)
     return runs
 
 
