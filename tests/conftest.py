@@ -1,4 +1,4 @@
-"""What tests of several folders need: a tiny emotion2vec model, built here, and one headless Chromium."""
+"""What tests of several folders need: a tiny emotion2vec model, built here, one headless Chromium, a failing run."""
 
 import json
 import shutil
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from emoji_lightning.cli import main
 
 # Every kind of layer that the released model has, each as narrow as it can be. PyYAML would read 1e-05 as text.
 TINY_CONFIG = """\
@@ -112,6 +114,23 @@ def build_model() -> Callable[..., Path]:
 def tiny_model(build_model: Callable[[Path, str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One model for all tests that do not change it."""
     return build_model(tmp_path_factory.mktemp("models") / "tiny", TINY_CONFIG)
+
+
+@pytest.fixture
+def fails(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run the program, demand exit code 2 and no traceback, return the error text."""
+
+    def run(*words: object) -> str:
+        capsys.readouterr()
+        with pytest.raises(SystemExit, match="2"):
+            main([str(word) for word in words])
+        error = capsys.readouterr().err
+        first = next(line for line in error.splitlines() if not line.startswith("note: "))
+        assert first.startswith(("error: ", "usage: "))  # the latter of argparse, with the error below it
+        assert "Traceback" not in error
+        return error
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from emoji_lightning.bundle import export
 from emoji_lightning.bundle.export import export_bundle
 from emoji_lightning.checkpoint.stored_head import read_head
 from emoji_lightning.data.corpus import Corpus
@@ -121,5 +120,30 @@ def test_a_head_that_safetensors_cannot_keep_leaves_no_file(corpus: Corpus, tmp_
     assert not (tmp_path / "out").exists()
 
 
-def test_the_parity_bound_is_the_promised_one() -> None:
-    assert export.PARITY_TOLERANCE == 1e-5
+@pytest.mark.parametrize(
+    ("largest_logit", "difference", "is_written"),
+    [(0.5, 5e-6, True), (0.5, 3e-5, False), (20.0, 1e-4, True), (20.0, 5e-4, False)],
+)
+def test_a_head_is_written_where_it_differs_by_rounding_only(
+    largest_logit: float,
+    difference: float,
+    is_written: bool,
+    corpus: Corpus,
+    model: EmojiClassifier,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    last = model.head.linears[-1]
+    with torch.no_grad():
+        largest = model.eval()(torch.from_numpy(corpus.embeddings[corpus.rows("dev")])).abs().max()
+        last.weight.mul_(largest_logit / largest)
+        last.bias.mul_(largest_logit / largest)
+    stored = model.to_stored()
+    moved = stored.state_dict["6.bias"] + difference
+    monkeypatch.setattr(model, "to_stored", lambda: replace(stored, state_dict=stored.state_dict | {"6.bias": moved}))
+    if is_written:
+        export_bundle(model, corpus, tmp_path / "bundle", training={})
+    else:
+        with pytest.raises(CheckpointError, match="the exported head differs from the trained model by"):
+            export_bundle(model, corpus, tmp_path / "bundle", training={})
+    assert (tmp_path / "bundle" / "best_classifier.pt").is_file() == is_written
