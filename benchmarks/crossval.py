@@ -20,10 +20,9 @@ import time
 from pathlib import Path
 
 import numpy as np
+from made_store import write_store
 
 from emoji_lightning.data.corpus import demo_corpus
-from emoji_lightning.embedding.spec import EmbeddingSpec
-from emoji_lightning.embedding.store import EmbeddingStore
 from emoji_lightning.splits.folds import make_folds
 
 FOLDS, SEEDS = 5, 5
@@ -36,12 +35,8 @@ def write_demo(folder: Path) -> list[str]:
     assert isinstance(corpus.embeddings, np.ndarray)
     names, ids = list(corpus.label_set), list(corpus.ids)
     folds = make_folds(corpus.labels, ids, num_folds=FOLDS, label_names=names).fold
-    store = EmbeddingStore.open_or_create(folder / "store", EmbeddingSpec(encoder="made", dim=768))
-    store.append(ids, corpus.embeddings, [1.0] * len(ids), ids=ids)
-    rows = zip(ids, corpus.labels, folds, strict=True)
-    lines = [f"{name},{names[label]},{fold}" for name, label, fold in rows]
-    (folder / "labels.csv").write_text("\n".join(["id,label,fold", *lines]), encoding="utf-8")
-    return ["--data.manifest", str(folder / "labels.csv"), "--data.store", str(folder / "store")]
+    labels = [names[label] for label in corpus.labels]
+    return write_store(folder, ids, corpus.embeddings, {"label": labels, "fold": folds.tolist()})
 
 
 def time_process(words: list[str], num_threads: int | None = None) -> float:

@@ -33,6 +33,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import torch
+from made_store import write_store
 from numpy.typing import NDArray
 from scipy import stats
 from sklearn.metrics import f1_score, recall_score
@@ -40,7 +41,6 @@ from sklearn.metrics import f1_score, recall_score
 from emoji_lightning.cli import main as emoji_lightning
 from emoji_lightning.cli.configs import CONFIGS
 from emoji_lightning.embedding.joining import join_embeddings
-from emoji_lightning.embedding.spec import EmbeddingSpec
 from emoji_lightning.embedding.store import EmbeddingStore
 from emoji_lightning.manifest import read_manifest
 
@@ -83,9 +83,9 @@ class Work:
         """Train a head, by the recipe if no options are given, and return its answers to test."""
         self._num_runs += 1
         run = self.folder / str(self._num_runs)
-        _write(run, {"train": train, "dev": dev, "test": test})
+        data = _write(run, {"train": train, "dev": dev, "test": test})
         root = ("--trainer.default_root_dir", run / "run", "--trainer.enable_progress_bar", "false")
-        data = ("--data.manifest", run / "data.csv", "--data.store", run / "store", "--data.labels", json.dumps(labels))
+        data += ["--data.labels", json.dumps(labels)]
         _run("fit", *(options or self.recipe), *data, *root, "--seed_everything", self.seed)
         _run("test", *root)
         _run("export", *root, "--output_dir", run / "bundle")
@@ -112,15 +112,11 @@ class Answers:
         return float(recall_score(self.truth, self.predicted, labels=list(labels), average="macro", zero_division=0))
 
 
-def _write(folder: Path, parts: dict[str, Part]) -> None:
-    folder.mkdir(parents=True)
-    store = EmbeddingStore.open_or_create(folder / "store", EmbeddingSpec(encoder="made", dim=DIM))
-    lines = ["id,label,split"]
-    for split, part in parts.items():
-        ids = [f"{split}{row}" for row in range(len(part.labels))]
-        store.append(ids, part.embeddings, [1.0] * len(ids), ids=ids)
-        lines += [f"{name},{label},{split}" for name, label in zip(ids, part.labels, strict=True)]
-    (folder / "data.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+def _write(folder: Path, parts: dict[str, Part]) -> list[str]:
+    splits = [split for split, part in parts.items() for _ in part.labels]
+    labels = [label for part in parts.values() for label in part.labels]
+    embeddings = np.concatenate([part.embeddings for part in parts.values()])
+    return write_store(folder, [str(row) for row in range(len(labels))], embeddings, {"label": labels, "split": splits})
 
 
 def _run(*words: object) -> None:

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
+from made_store import write_store
 from numpy.typing import NDArray
 from quality_corpora import CORPORA, Corpus, Draws, Part, emodb
 from scipy import stats
@@ -37,8 +38,6 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.svm import SVC
 
 from emoji_lightning.cli import main as emoji_lightning
-from emoji_lightning.embedding.spec import EmbeddingSpec
-from emoji_lightning.embedding.store import EmbeddingStore
 
 HEADS: dict[str, list[str]] = {
     "default recipe": [],
@@ -47,6 +46,8 @@ HEADS: dict[str, list[str]] = {
     "no MLP (0 epochs' worth)": ["--model.lr", "1e-12"],
     "best epoch by dev/macro_f1": ["--checkpoint.monitor", "dev/macro_f1"],
     "label smoothing 0.1": ["--model.label_smoothing", "0.1"],
+    "input noise 0.5": ["--model.input_noise", "0.5"],
+    "weight decay 10": ["--model.weight_decay", "10"],
     "batch 256 always": ["--data.batch_size", "256"],
     "recipe of 0.1": [
         *("--model.discriminant", "false", "--model.input_noise", "0", "--model.lr", "1e-4"),
@@ -134,15 +135,12 @@ def judge(setting: Setting, rounds: Sequence[Corpus]) -> tuple[float, float]:
 
 def train_head(corpus: Corpus, options: Sequence[str], folder: Path, seed: int) -> NDArray[np.int64]:
     """Train a head with the program's verbs and return its answers to test, in order."""
-    store = EmbeddingStore.open_or_create(folder / "store", EmbeddingSpec(encoder="made", dim=768))
-    lines = ["id,label,split"]
-    for split, part in corpus.items():
-        ids = [f"{split}{row:06}" for row in range(len(part.labels))]
-        store.append(ids, part.embeddings, [1.0] * len(ids), ids=ids)
-        lines += [f"{name},l{label:02},{split}" for name, label in zip(ids, part.labels, strict=True)]
-    (folder / "data.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    splits = [split for split, part in corpus.items() for _ in part.labels]
+    labels = [f"l{label:02}" for part in corpus.values() for label in part.labels]
+    embeddings = np.concatenate([part.embeddings for part in corpus.values()])
+    ids = [f"{row:06}" for row in range(len(labels))]
+    data = write_store(folder, ids, embeddings, {"label": labels, "split": splits})
     root = ["--trainer.default_root_dir", f"{folder}/run", "--trainer.enable_progress_bar", "false"]
-    data = ["--data.manifest", f"{folder}/data.csv", "--data.store", f"{folder}/store"]
     with contextlib.redirect_stdout(io.StringIO()):
         emoji_lightning(["fit", *root, *data, "--trainer.logger", "false", "--seed_everything", str(seed), *options])
         emoji_lightning(["predict", *root, "--data.predict_split", "test"])
@@ -189,8 +187,6 @@ def run(
             start = time.perf_counter()
             with tempfile.TemporaryDirectory() as work:
                 folders = [Path(work) / str(number) for number in range(len(rounds))]
-                for folder in folders:
-                    folder.mkdir()
                 answers = [
                     train_head(each, HEADS[head], folder, seed) for each, folder in zip(rounds, folders, strict=True)
                 ]

@@ -5,20 +5,15 @@ for each seed. The variants have 600 utterances of each label in train, 60 in de
 otherwise.
 """
 
-import contextlib
-import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from finetune import read_emodb
 from numpy.typing import NDArray
 
-from emoji_lightning.cli import main as emoji_lightning
 from emoji_lightning.data.synthetic import CLASS_NORM, EMBEDDING_DIM, make_demo_corpus
-from emoji_lightning.embedding.joining import join_embeddings
-from emoji_lightning.embedding.store import EmbeddingStore
-from emoji_lightning.manifest import read_manifest
 
 NUM_LABELS = 11
 TEST_PER_LABEL = 400
@@ -117,11 +112,9 @@ CORPORA: dict[str, Draws] = {
 
 def emodb(folder: Path, work: Path) -> Draws:
     """Return a function that deals EmoDB's ten speakers, by a seed, into five rounds of six, two and two."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        emoji_lightning(["embed", f"{folder}/manifest.csv", "--store", f"{work}/logmel", "--encoder", "logmel"])
-    manifest, embeddings = join_embeddings(read_manifest(folder / "manifest.csv"), EmbeddingStore.open(work / "logmel"))
-    _, labels = np.unique(manifest.column("label"), return_inverse=True)
-    speakers = np.array(manifest.column("speaker"))
+    speech = read_emodb(folder, work)
+    embeddings, speakers = speech.part.embeddings, np.array(speech.speakers)
+    _, labels = np.unique(speech.part.labels, return_inverse=True)
 
     def rounds(seed: int) -> Iterator[Corpus]:
         pairs = np.random.default_rng(seed).permutation(np.unique(speakers)).reshape(5, 2)

@@ -29,14 +29,13 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
+from made_store import write_store
 from sklearn.metrics import f1_score
 from torch import nn
 
 from emoji_lightning.cli.lightning import EmojiCLI
 from emoji_lightning.data.corpus import demo_corpus
 from emoji_lightning.data.datamodule import EmojiDataModule
-from emoji_lightning.embedding.spec import EmbeddingSpec
-from emoji_lightning.embedding.store import EmbeddingStore
 from emoji_lightning.model.classifier import EmojiClassifier
 from emoji_lightning.model.learner import Learner
 from emoji_lightning.model.schedule import parameter_groups, warmup_and_half_cosine
@@ -203,16 +202,13 @@ def time_epochs(batch_size: int, epochs: int, accelerator: str) -> None:
         print(f"{name}: {statistics.median(values):.3f}")
 
 
-def write_demo(folder: Path) -> None:
-    """Write the demo corpus as a store and a manifest."""
+def write_demo(folder: Path) -> list[str]:
+    """Write the demo corpus as a store and a manifest; return the options that name them."""
     corpus = demo_corpus()
     assert isinstance(corpus.embeddings, np.ndarray)
-    store = EmbeddingStore.open_or_create(folder / "store", EmbeddingSpec(encoder="synthetic", dim=768))
-    store.append(corpus.ids, corpus.embeddings, [1.0] * len(corpus.ids), ids=corpus.ids)
     names = list(corpus.label_set)
-    rows = zip(corpus.ids, corpus.labels, corpus.splits, strict=True)
-    lines = ["id,label,split", *(f"{name},{names[label]},{split}" for name, label, split in rows)]
-    (folder / "data.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    columns = {"label": [names[label] for label in corpus.labels], "split": corpus.splits.tolist()}
+    return write_store(folder, corpus.ids, corpus.embeddings, columns)
 
 
 def time_whole(runs: int) -> None:
@@ -220,9 +216,8 @@ def time_whole(runs: int) -> None:
     ours, theirs, fitting = [], [], []
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work)
-        write_demo(folder)
+        data = write_demo(folder)
         root = ["--trainer.default_root_dir", f"{work}/run"]
-        data = ["--data.manifest", f"{work}/data.csv", "--data.store", f"{work}/store"]
         program = [str(Path(sys.executable).with_name("emoji-lightning"))]
         for _ in range(runs):
             start = time.perf_counter()
