@@ -21,10 +21,12 @@ NUM_SHOWN = 10
 
 def print_head(run: HeadRun) -> None:
     """Print a line when a head has ended."""
-    score = "" if run.recipe.monitor is None else f", best {run.recipe.monitor} {run.numbers[run.recipe.monitor]:.4f}"
+    monitor, numbers = run.recipe.monitor, run.numbers
+    found = f"dev/macro_f1 {numbers['dev/macro_f1']:.4f}"
+    if monitor is not None:
+        found = f"best {monitor} {numbers[monitor]:.4f} in epoch {run.best_epoch + 1}"
     where = f"setting {run.spec.setting}, " if run.spec.setting else ""
-    where += f"fold {run.spec.fold}, seed {run.spec.seed}"
-    print(f"{where}: {len(run.history)} epochs{score} in epoch {run.best_epoch + 1}")
+    print(f"{where}fold {run.spec.fold}, seed {run.spec.seed}: {len(run.history)} epochs, {found}")
 
 
 def print_crossval(found: Crossval, folder: Path, num_suspicious: int) -> None:
