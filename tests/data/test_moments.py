@@ -27,6 +27,15 @@ def test_moments_of_blocks_are_those_of_everything_at_once() -> None:
     assert not passes.all_alike
 
 
+def test_blocks_of_one_and_the_same_vector_are_told_from_others() -> None:
+    passes = MomentsInPasses(2)
+    for block in np.split(np.full((12, 2), 3, dtype=np.float32), 3):
+        passes.add(block)
+    assert passes.all_alike
+    passes.add(np.array([[3, 4]], dtype=np.float32))
+    assert not passes.all_alike
+
+
 def test_rows_that_are_not_finite_and_rows_that_are_all_alike_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("emoji_lightning.data.moments.CHUNK_ROWS", 4)
     embeddings = np.ones((11, 3), dtype=np.float32)

@@ -115,6 +115,12 @@ def test_processes_share_every_utterance_exactly_once_in_equally_many_batches(
     assert all(len(each[-1]) <= batch_size + 1 for each in batches)
 
 
+def test_neighbours_in_a_row_group_part_even_where_the_pool_holds_one_utterance(folder: Path) -> None:
+    places = located(folder).places
+    order = places[list(itertools.chain(*rows_of(iter(stream(folder, pool=1)))))]
+    assert (np.diff(order) == 1).mean() < 0.15, "in the order of the store almost all would follow each other"
+
+
 def test_workers_of_a_loader_share_every_utterance_exactly_once(folder: Path) -> None:
     shares = [stream(folder, rank=rank, num_processes=2) for rank in range(2)]
     loaders = [DataLoader(share, batch_size=None, num_workers=2, collate_fn=_as_is) for share in shares]
