@@ -169,7 +169,7 @@ class EmojiClassifier(pl.LightningModule):
         """Return the logits (B, K) of a step from scratch: those of what is optimised, with noise."""
         standardized = self.head.standardizer(embeddings)
         if isinstance(noise.input, Tensor):
-            standardized = standardized + self.input_noise * noise.input
+            standardized = torch.add(standardized, noise.input, alpha=self.input_noise)
         logits = pass_through(self.learning, standardized, noise.dropout)
         return logits if self.learner is None else logits + self.learner.log_frequencies
 

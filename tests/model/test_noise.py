@@ -12,15 +12,42 @@ def make_model(dropout: float = 0.3) -> EmojiClassifier:
     )
 
 
+@pytest.mark.parametrize("dropout", [0.1, 0.2, 0.5, 0.9])
+def test_units_are_dropped_each_for_itself_with_the_probability_of_the_dropout(dropout: float) -> None:
+    torch.manual_seed(2)
+    first, second = make_model(dropout).draw(5_001).dropout
+    assert first.shape == second.shape == (5_001, 32)
+    assert sorted(first.unique().tolist()) == pytest.approx([0.0, 1 / (1 - dropout)])
+    for drawn in (first, second):
+        kept = (drawn > 0).double()
+        # 0 for the next unit, the same one of the next utterance, and those that share a word of random bits
+        for shifted in (kept, kept.roll(1, 1), kept.roll(2, 1), kept.roll(3, 1), kept.roll(1, 0)):
+            together = (kept * shifted).mean().item()
+            expected = 1 - dropout if shifted is kept else (1 - dropout) ** 2
+            assert together == pytest.approx(expected, abs=5 * 0.5 / kept.numel() ** 0.5)
+        assert (kept.mean(dim=0) - (1 - dropout)).abs().max() < 5 * 0.5 / 5_001**0.5
+    both = ((first > 0) & (second > 0)).double().mean().item()
+    assert both == pytest.approx((1 - dropout) ** 2, abs=5 * 0.5 / first.numel() ** 0.5)
+
+
 @pytest.mark.parametrize("num_utterances", [1, 7, 64])
-def test_a_head_with_drawn_noise_answers_bit_for_bit_as_with_its_own_dropout(num_utterances: int) -> None:
+def test_a_head_with_drawn_noise_answers_as_torch_does_with_these_units_dropped(num_utterances: int) -> None:
     model, embeddings = make_model().train(), torch.randn(num_utterances, 20)
-    torch.manual_seed(5)
-    expected, after = model(embeddings), torch.get_rng_state()
-    torch.manual_seed(5)
     noise = model.draw(num_utterances)
-    assert torch.equal(torch.get_rng_state(), after)
-    assert torch.equal(pass_through(model.head.net, model.head.standardizer(embeddings), noise.dropout), expected)
+    drawn = iter(noise.dropout)
+    for module in model.head.net:
+        if isinstance(module, torch.nn.Dropout):
+            module.forward = lambda hidden: hidden * next(drawn)  # type: ignore[method-assign]
+    expected = model(embeddings)
+    assert torch.equal(
+        pass_through(make_model().head.net, model.head.standardizer(embeddings), noise.dropout), expected
+    )
+
+
+def test_without_noise_a_head_answers_as_in_evaluation() -> None:
+    model, embeddings = make_model(), torch.randn(7, 20)
+    standardized = model.head.standardizer(embeddings)
+    assert torch.equal(pass_through(model.head.net, standardized, ()), model.eval()(embeddings))
 
 
 def test_a_generator_draws_as_the_global_one_does() -> None:
