@@ -3,10 +3,12 @@
 Two have the names of Lightning's because a name is the key of a callback's state in a checkpoint.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch import callbacks
+from lightning.pytorch.profilers import PassThroughProfiler
 
 from emoji_lightning.cli.watching import is_last_epoch
 
@@ -55,3 +57,11 @@ class CalmProgressBar(callbacks.RichProgressBar):
         done = batch_idx + 1
         if done % BATCHES_PER_DRAWING == 0 or done == self.total_train_batches:
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+
+class NoProfiler(PassThroughProfiler):
+    """Measures nothing, as Lightning's default, in half the time: it is asked some sixty times a step."""
+
+    def profile(self, action_name: str) -> AbstractContextManager[str]:  # type: ignore[override]
+        """Return a context that does nothing."""
+        return nullcontext(action_name)

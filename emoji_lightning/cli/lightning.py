@@ -10,11 +10,12 @@ from jsonargparse import ArgumentError, set_parsing_settings
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.profilers import PassThroughProfiler
 from omegaconf.errors import OmegaConfBaseException
 
 from emoji_lightning.bundle.export import score_split
 from emoji_lightning.cli import run_folder, tables
-from emoji_lightning.cli.callbacks import CalmProgressBar, EarlyStopping, ModelCheckpoint
+from emoji_lightning.cli.callbacks import CalmProgressBar, EarlyStopping, ModelCheckpoint, NoProfiler
 from emoji_lightning.cli.configs import BASE_CONFIG
 from emoji_lightning.cli.devices import check_devices, is_out_of_memory, out_of_memory
 from emoji_lightning.cli.evaluated_run import Answers, EvaluationOptions, evaluate_run
@@ -178,7 +179,7 @@ class EmojiCLI(LightningCLI):
 
     def fit(self, **options: Any) -> None:
         """Train; an earlier run in the folder is kept, and is put back if this one comes to nothing."""
-        self._calm_progress_bar()
+        self._save_time()
         if options.get("ckpt_path"):
             given = dict(self.model.hparams) | {"seed_everything": self.config["fit"].seed_everything}
             check_options(given, read_checkpoint(options["ckpt_path"]))
@@ -210,7 +211,9 @@ class EmojiCLI(LightningCLI):
         if idle is not None:
             print(f"warning: {idle}")
 
-    def _calm_progress_bar(self) -> None:
+    def _save_time(self) -> None:
+        if type(self.trainer.profiler) is PassThroughProfiler:  # type: ignore[attr-defined]
+            self.trainer.profiler = NoProfiler()  # type: ignore[attr-defined]
         callbacks: list[Any] = self.trainer.callbacks  # type: ignore[attr-defined]
         self.trainer.callbacks = [  # type: ignore[attr-defined]
             CalmProgressBar() if type(each) is RichProgressBar else each for each in callbacks
