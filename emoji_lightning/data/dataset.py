@@ -61,6 +61,7 @@ class EmbeddingDataset(Dataset[Batch]):
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         """Return the batch (B, D), (B,), (B,) of these indices; one below 0 stands for nothing and is left out."""
-        chosen = torch.as_tensor(indices, dtype=torch.int64)
-        chosen = chosen[chosen >= 0].to(self.rows.device)
-        return Batch(self.embeddings[self.places[chosen]], self.labels[chosen], self.rows[chosen])
+        present = indices if min(indices, default=0) >= 0 else [index for index in indices if index >= 0]
+        chosen = torch.tensor(present, dtype=torch.int64, device=self.rows.device)
+        places = self.places[chosen]
+        return Batch(self.embeddings.index_select(0, places), self.labels[chosen], self.rows[chosen])
