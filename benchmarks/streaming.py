@@ -6,15 +6,17 @@ labels in random order or, the worst case, sorted by label. `fit` runs in a proc
 * "over the model" is its peak resident memory (VmHWM) less that of a `fit` on a store of 3,000 utterances;
 * the rate is that of the steps behind a warm-up, by the clock and by the processor time of all threads (which
   neighbours on the machine hardly change); the in-memory rate comes from the smallest store, before and after each
-  streamed run, and ratios are against the mean of the two;
+  streamed run, and ratios are against the mean of the two, medians of several rounds;
 * the shuffling is told by the order of labels in the batches of a store sorted by label, beside a full shuffle's.
 
-    python benchmarks/streaming.py [--sizes 300000 3000000] [--folder DIR] [--steps 1500]
+    python benchmarks/streaming.py [--sizes 300000 3000000] [--folder DIR] [--steps 1500] [--rounds 3]
 """
 
 import argparse
+import itertools
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -160,6 +162,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[300_000, 3_000_000])
     parser.add_argument("--folder", help="where the stores are made, and kept; else in a temporary folder")
     parser.add_argument("--steps", type=int, default=1500, help="steps that are timed")
+    parser.add_argument("--rounds", type=int, default=3, help="streamed runs of each size, one in memory around each")
     parser.add_argument("--verbs", action="store_true", help="also run test, predict and export on the largest store")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -167,7 +170,13 @@ def main() -> None:
         run_child(json.loads(options.child[0]), options.child[1])
         return
     with tempfile.TemporaryDirectory() as temporary:
-        measure(Path(options.folder or temporary), sorted(options.sizes), steps=options.steps, verbs=options.verbs)
+        measure(
+            Path(options.folder or temporary),
+            sorted(options.sizes),
+            steps=options.steps,
+            rounds=options.rounds,
+            verbs=options.verbs,
+        )
 
 
 def prepare(root: Path, num_rows: int, *, is_sorted: bool = False) -> Path:
@@ -181,24 +190,38 @@ def prepare(root: Path, num_rows: int, *, is_sorted: bool = False) -> Path:
     return folder
 
 
-def measure(root: Path, sizes: list[int], *, steps: int, verbs: bool) -> None:
+def compare(
+    smallest: Path, corpus: Path, size: int, streamed: list[str], limit: list[str], tiny: float, rounds: int
+) -> None:
+    """Print how a streamed fit compares with those in memory before and after it: medians over rounds."""
+    in_memory = [run("fit", smallest, *limit, "--data.memory_gib", "4")]
+    found = []
+    for _ in range(rounds):
+        found.append(run("fit", corpus, *streamed))
+        in_memory.append(run("fit", smallest, *limit, "--data.memory_gib", "4"))
+    peak, seconds = max(each["peak"] for each in found), statistics.median(each["seconds"] for each in found)
+    print(
+        f"{size} streamed: peak {peak / 1e9:.2f} GB, {(peak - tiny) / 1e9:.2f} GB over the model; {seconds:.0f} s ",
+        end="",
+    )
+    print(f"in all (in memory, {smallest.name}: peak {in_memory[0]['peak'] / 1e9:.2f} GB)")
+    for name, unit in (("rate", "second"), ("per_cpu_second", "processor second")):
+        beside = [(before[name] + after[name]) / 2 for before, after in itertools.pairwise(in_memory)]
+        ratios = [each[name] / other for each, other in zip(found, beside, strict=True)]
+        median = statistics.median(each[name] for each in found)
+        print(f"  {median:.0f} utterances a {unit}, in memory {statistics.median(beside):.0f}: ratio ", end="")
+        print(f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f} in {rounds})", flush=True)
+
+
+def measure(root: Path, sizes: list[int], *, steps: int, rounds: int, verbs: bool) -> None:
     """Run everything and print the figures."""
     limit = ["--trainer.limit_train_batches", str(steps + WARM_UP)]
     tiny = run("fit", prepare(root, TINY))["peak"]
     print(f"fit on {TINY} utterances: peak {tiny / 1e9:.2f} GB; {torch.get_num_threads()} threads", flush=True)
     smallest = prepare(root, sizes[0])
     for size in sizes:
-        corpus = prepare(root, size)
-        before = run("fit", smallest, *limit, "--data.memory_gib", "4")
-        streamed = run("fit", corpus, *limit, "--data.memory_gib", ALL_STREAMED if size < 10**6 else "2")
-        after = run("fit", smallest, *limit, "--data.memory_gib", "4")
-        over = (streamed["peak"] - tiny) / 1e9
-        print(f"{size} streamed: peak {streamed['peak'] / 1e9:.2f} GB, {over:.2f} GB over the model; ", end="")
-        print(f"{streamed['seconds']:.0f} s in all (in memory, {sizes[0]}: peak {before['peak'] / 1e9:.2f} GB)")
-        for name, unit in (("rate", "second"), ("per_cpu_second", "processor second")):
-            pair = (before[name], after[name])
-            print(f"  {streamed[name]:.0f} utterances a {unit}, in memory {pair[0]:.0f} and {pair[1]:.0f}: ", end="")
-            print(f"ratio {streamed[name] / (sum(pair) / 2):.2f}", flush=True)
+        memory = ALL_STREAMED if size < 10**6 else "2"
+        compare(smallest, prepare(root, size), size, [*limit, "--data.memory_gib", memory], limit, tiny, rounds)
     for verb in ("test", "predict", "export") if verbs else ():
         figures = run(verb, prepare(root, sizes[-1]))
         over = (figures["peak"] - tiny) / 1e9
