@@ -18,6 +18,8 @@ from emoji_lightning.errors import EvaluationError
 from emoji_lightning.evaluation.metrics import softmax
 from emoji_lightning.files import write_json, write_whole
 
+ROWS_AT_ONCE = 65_536
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -125,8 +127,20 @@ class PredictionWriter(Callback):
         file = None if partial else self.folder / (f"predictions.{split}.parquet" if split else "predictions.parquet")
         self.predictions = Predictions(split, rows, labels, logits, file)
         if file is not None:
-            table = predictions_table(logits, labels, [self.ids[row] for row in rows], self.labels)
-            write_whole(file, lambda path: pq.write_table(table, path))
+            write_whole(file, self._write)
+
+    def _write(self, path: Path) -> None:
+        """Write the predictions, some row groups after the other: as a table, millions of them take gigabytes."""
+        found = self.predictions
+        assert found is not None
+
+        def table_of(part: slice) -> pa.Table:
+            ids = [self.ids[row] for row in found.rows[part].tolist()]
+            return predictions_table(found.logits[part], found.labels[part], ids, self.labels)
+
+        with pq.ParquetWriter(path, table_of(slice(0)).schema) as writer:
+            for start in range(0, len(found.rows), ROWS_AT_ONCE):
+                writer.write_table(table_of(slice(start, start + ROWS_AT_ONCE)))
 
     def _demand_numbers(self, rows: NDArray[np.int64], logits: NDArray[np.float32]) -> None:
         broken = np.flatnonzero(~np.isfinite(logits).all(axis=1))
