@@ -49,6 +49,7 @@ HEADS: dict[str, list[str]] = {
     "input noise 0.5": ["--model.input_noise", "0.5"],
     "weight decay 10": ["--model.weight_decay", "10"],
     "batch 256 always": ["--data.batch_size", "256"],
+    "60 epochs": ["--trainer.max_epochs", "60"],
     "recipe of 0.1": [
         *("--model.discriminant", "false", "--model.input_noise", "0", "--model.lr", "1e-4"),
         *("--model.weight_decay", "10", "--data.batch_size", "256"),
