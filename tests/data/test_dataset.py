@@ -1,11 +1,13 @@
 """A batch holds the embedding, label and row of the utterances that were asked for."""
 
 import numpy as np
+import pytest
 import torch
 from torch.utils.data import DataLoader
 
 from emoji_lightning.data.datamodule import EmojiDataModule
 from emoji_lightning.data.dataset import Batch, EmbeddingDataset
+from emoji_lightning.data.loaders import choose_batch_size
 
 EMBEDDINGS = torch.arange(20.0).reshape(10, 2)
 LABELS = torch.arange(10) % 3
@@ -38,6 +40,12 @@ def test_other_splits_of_one_corpus_have_their_own_batch_size() -> None:
     data = EmojiDataModule()
     splits = np.full(len(data.corpus.labels), "train")
     splits[2_000:] = ""
-    assert (data.batch_size, data.with_splits(splits).batch_size) == (256, 16), (
-        "2,000 utterances: 64 steps of 16 at least"
-    )
+    assert (data.batch_size, data.with_splits(splits).batch_size) == (64, 16)
+
+
+@pytest.mark.parametrize(
+    ("num_utterances", "expected"), [(1, 16), (8_191, 16), (8_192, 32), (19_940, 64), (65_535, 128), (65_536, 256)]
+)
+def test_an_epoch_has_256_steps_where_batches_of_16_allow_it(num_utterances: int, expected: int) -> None:
+    assert choose_batch_size(num_utterances) == expected
+    assert expected == 16 or num_utterances // expected >= 256
