@@ -1,7 +1,7 @@
 """How fast `fit` is: an epoch beside a tight PyTorch loop and the bare products, a whole run beside scikit-learn's MLP.
 
     python benchmarks/training.py epoch [--batch_size 256] [--epochs 15] [--accelerator cpu]
-    python benchmarks/training.py whole [--runs 3]
+    python benchmarks/training.py whole [--runs 3] [--batch_size 256]
 
 epoch: both train on the demo corpus in this process, an epoch of the loop and one of the products before every
 epoch of `fit`; printed are medians, and medians of the paired ratios. The loop does what the recipe needs and
@@ -211,17 +211,18 @@ def write_demo(folder: Path) -> list[str]:
     return write_store(folder, corpus.ids, corpus.embeddings, columns)
 
 
-def time_whole(runs: int) -> None:
+def time_whole(runs: int, batch_size: int | None) -> None:
     """Print the seconds of whole processes and their ratio."""
     ours, theirs, fitting = [], [], []
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work)
         data = write_demo(folder)
         root = ["--trainer.default_root_dir", f"{work}/run"]
+        batches = [] if batch_size is None else ["--data.batch_size", str(batch_size)]
         program = [str(Path(sys.executable).with_name("emoji-lightning"))]
         for _ in range(runs):
             start = time.perf_counter()
-            quiet([*program, "fit", *root, *data])
+            quiet([*program, "fit", *root, *data, *batches])
             quiet([*program, "export", *root, "--output_dir", f"{work}/bundle"])
             ours.append(time.perf_counter() - start)
             start = time.perf_counter()
@@ -247,12 +248,14 @@ def main() -> None:
     epoch.add_argument("--batch_size", type=int, default=256)
     epoch.add_argument("--epochs", type=int, default=15, help="the first is a warm-up and not counted")
     epoch.add_argument("--accelerator", choices=("cpu", "gpu"), default="cpu")
-    parts.add_parser("whole").add_argument("--runs", type=int, default=3)
+    whole = parts.add_parser("whole")
+    whole.add_argument("--runs", type=int, default=3)
+    whole.add_argument("--batch_size", type=int, help="of `fit`; by default its own, 64 there")
     options = parser.parse_args()
     if options.part == "epoch":
         time_epochs(options.batch_size, options.epochs, options.accelerator)
     else:
-        time_whole(options.runs)
+        time_whole(options.runs, options.batch_size)
 
 
 if __name__ == "__main__":
