@@ -8,7 +8,7 @@ one, so that what else the machine does falls on both sides. By default 3 fits a
 On a machine that others use, too, the threads of one product wait for each other and a fit is slower with two than
 with one: `--fit_threads 1` is then the fairer peer.
 
-    python benchmarks/crossval.py [--fits 3] [--epochs 20] [--fit_threads 1] [--accelerator cpu]
+    python benchmarks/crossval.py [--fits 3] [--epochs 20] [--fit_threads 1] [--batch_size 256]
 """
 
 import argparse
@@ -56,12 +56,15 @@ def main() -> None:
     parser.add_argument("--fits", type=int, default=3, help="how many fits are timed, from 1 to 25")
     parser.add_argument("--epochs", type=int, default=20, help="epochs at most")
     parser.add_argument("--fit_threads", type=int, help="threads of a fit; by default as many as PyTorch takes")
+    parser.add_argument("--batch_size", type=int, help="of all heads; by default that of `fit`, 64 there")
     parser.add_argument("--accelerator", default="cpu", help="cpu or gpu")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         common = write_demo(folder)
         common += ["--trainer.max_epochs", str(options.epochs), "--trainer.accelerator", options.accelerator]
+        if options.batch_size is not None:
+            common += ["--data.batch_size", str(options.batch_size)]
         pairs = [(place % FOLDS, place // FOLDS) for place in range(FOLDS * SEEDS)]
         chosen = [pairs[place] for place in np.linspace(0, len(pairs) - 1, options.fits).astype(int)]
         fits: list[float] = []

@@ -48,7 +48,7 @@ HEADS: dict[str, list[str]] = {
     "label smoothing 0.1": ["--model.label_smoothing", "0.1"],
     "input noise 0.5": ["--model.input_noise", "0.5"],
     "weight decay 10": ["--model.weight_decay", "10"],
-    "an epoch of 64 steps": ["--data.batch_size", "64"],
+    "batch 64 always": ["--data.batch_size", "64"],
     "batch 256 always": ["--data.batch_size", "256"],
     "60 epochs": ["--trainer.max_epochs", "60"],
     "recipe of 0.1": [

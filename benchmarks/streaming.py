@@ -6,10 +6,11 @@ labels in random order or, the worst case, sorted by label. `fit` runs in a proc
 * "over the model" is its peak resident memory (VmHWM) less that of a `fit` on a store of 3,000 utterances;
 * the rate is that of the steps behind a warm-up, by the clock and by the processor time of all threads (which
   neighbours on the machine hardly change); the in-memory rate comes from the smallest store, before and after each
-  streamed run, and ratios are against the mean of the two, medians of several rounds;
+  streamed run, and ratios are against the mean of the two, medians of several rounds; the peak is
+  the highest of them;
 * the shuffling is told by the order of labels in the batches of a store sorted by label, beside a full shuffle's.
 
-    python benchmarks/streaming.py [--sizes 300000 3000000] [--folder DIR] [--steps 1500] [--rounds 3]
+    python benchmarks/streaming.py [--sizes 300000 3000000] [--folder DIR] [--steps 1500] [--rounds 3] [--verbs]
 """
 
 import argparse

@@ -5,10 +5,11 @@
 
 epoch: both train on the demo corpus in this process, an epoch of the loop and one of the products before every
 epoch of `fit`; printed are medians, and medians of the paired ratios. The loop does what the recipe needs and
-nothing else: index a batch, standardise, noise, forward, loss, backward, fused AdamW, schedule. The products are
-those of the three layers, forward and backward, without anything between them. `fit` runs as configs/base.yaml
-says: progress bar, logging, curves; its dev evaluation and checkpoints are counted in the second ratio, the loop's
-dev evaluation likewise.
+nothing else, with PyTorch's own means (`nn.Dropout` among them, which `fit` replaces by faster masks): index a
+batch, standardise, noise, forward, loss, backward, fused AdamW, schedule. The products are those of the three
+layers, forward and backward, without anything between them. `fit` runs as configs/base.yaml says: progress bar,
+logging, curves; its dev evaluation and checkpoints are counted in the second ratio, the loop's dev evaluation
+likewise.
 
 whole: processes from a cached store to a file on the disk, alternating: `fit` of 20 epochs and `export`, both with
 their evaluations, against a script that reads the same store and fits scikit-learn's MLPClassifier with hidden

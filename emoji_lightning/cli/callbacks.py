@@ -1,4 +1,4 @@
-"""Lightning's callbacks of a run, less what they do against the options, the last epoch or the time.
+"""Lightning's callbacks of a run and its profiler, less what they do against the options, the last epoch or the time.
 
 Two have the names of Lightning's because a name is the key of a callback's state in a checkpoint.
 """
@@ -60,7 +60,7 @@ class CalmProgressBar(callbacks.RichProgressBar):
 
 
 class NoProfiler(PassThroughProfiler):
-    """Measures nothing, as Lightning's default, in half the time: it is asked some sixty times a step."""
+    """Measures nothing, as Lightning's default, in less time: `fit` asks it some sixty times a step."""
 
     def profile(self, action_name: str) -> AbstractContextManager[str]:  # type: ignore[override]
         """Return a context that does nothing."""

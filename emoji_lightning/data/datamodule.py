@@ -41,7 +41,7 @@ class EmojiDataModule(pl.LightningDataModule):
         split_seed: Seed of these splits.
         fold: Fold of the manifest's column `fold` (`split --folds`) to test on; the next one is dev, the others train.
         batch_size: Utterances per step and process. By default a power of two from 16 to 256, so that an epoch of train
-            has 256 steps or more where it can.
+            has 256 steps or more where it can (of one process).
         missing: What to do with utterances that the store has no embedding of: "error" or "drop".
         predict_split: What `predict` labels: "all", "train", "dev" or "test".
         balance: Against labels of unequal size, in training only: "weights" multiplies an utterance's loss by the

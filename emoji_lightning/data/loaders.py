@@ -20,7 +20,7 @@ from emoji_lightning.embedding.stored import StoredEmbeddings
 BATCH_SIZES = (256, 128, 64, 32, 16)
 MIN_STEPS = 256
 """Steps of an epoch that a smaller batch is taken for: 20 epochs of fewer leave the head half trained (6,600 utterances
-of curved classes: macro-F1 0.64 in batches of 256, 0.82 in batches of 16; `benchmarks/quality.py --heads ablation`)."""
+of curved classes: macro-F1 0.60 in batches of 256, 0.78 in batches of 16; `benchmarks/quality.py --heads ablation`)."""
 NUM_SAMPLED = 32_768
 """Utterances of a corpus in the store that a fine-tuning looks at before it begins: 100 MB of 768 dimensions."""
 RESIDENT_SHARE = 0.5

@@ -35,7 +35,7 @@ def draw_noise(
     """Draw the chance of a step: that of the input, then that of each `nn.Dropout`.
 
     On a CPU a unit takes 16 random bits: `nn.Dropout` draws them one by one, which took a tenth of an epoch. So the
-    share that is dropped is a multiple of 1 / 65,536.
+    share that is dropped is a multiple of 1 / 65,536; units that stay are multiplied by 1 / (1 - p) all the same.
 
     Args:
         net: A chain of layers, whose dropouts are drawn.

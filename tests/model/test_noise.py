@@ -5,18 +5,18 @@ from emoji_lightning.model.classifier import EmojiClassifier
 from emoji_lightning.model.noise import Noise, pass_through
 
 
-def make_model(dropout: float = 0.3) -> EmojiClassifier:
+def make_model(dropout: float = 0.3, hidden_dim: int = 32) -> EmojiClassifier:
     torch.manual_seed(0)
     return EmojiClassifier(
-        ["a", "b", "c"], input_dim=20, hidden_dim=32, dropout=dropout, discriminant=False, input_noise=0.0
+        ["a", "b", "c"], input_dim=20, hidden_dim=hidden_dim, dropout=dropout, discriminant=False, input_noise=0.0
     )
 
 
 @pytest.mark.parametrize("dropout", [0.1, 0.2, 0.5, 0.9])
 def test_units_are_dropped_each_for_itself_with_the_probability_of_the_dropout(dropout: float) -> None:
     torch.manual_seed(2)
-    first, second = make_model(dropout).draw(5_001).dropout
-    assert first.shape == second.shape == (5_001, 32)
+    first, second = make_model(dropout, 33).draw(5_001).dropout  # no multiple of the units of a word
+    assert first.shape == second.shape == (5_001, 33)
     assert sorted(first.unique().tolist()) == pytest.approx([0.0, 1 / (1 - dropout)])
     for drawn in (first, second):
         kept = (drawn > 0).double()
@@ -31,7 +31,7 @@ def test_units_are_dropped_each_for_itself_with_the_probability_of_the_dropout(d
 
 
 @pytest.mark.parametrize("num_utterances", [1, 7, 64])
-def test_a_head_with_drawn_noise_answers_as_torch_does_with_these_units_dropped(num_utterances: int) -> None:
+def test_what_was_drawn_takes_the_place_of_the_dropouts_of_a_head(num_utterances: int) -> None:
     model, embeddings = make_model().train(), torch.randn(num_utterances, 20)
     noise = model.draw(num_utterances)
     drawn = iter(noise.dropout)
