@@ -20,7 +20,7 @@ def test_units_are_dropped_each_for_itself_with_the_probability_of_the_dropout(d
     assert sorted(first.unique().tolist()) == pytest.approx([0.0, 1 / (1 - dropout)])
     for drawn in (first, second):
         kept = (drawn > 0).double()
-        # 0 for the next unit, the same one of the next utterance, and those that share a word of random bits
+        # beside itself, beside the three that may share a word of random bits, and beside itself an utterance before
         for shifted in (kept, kept.roll(1, 1), kept.roll(2, 1), kept.roll(3, 1), kept.roll(1, 0)):
             together = (kept * shifted).mean().item()
             expected = 1 - dropout if shifted is kept else (1 - dropout) ** 2
